@@ -1,0 +1,55 @@
+import { constants } from 'node:os'
+
+/**
+ * A POSIX error on its way to whoever asked, as a positive number. Thrown on hot paths (a failed lookup is an
+ * everyday answer), so the instances are made once and carry no stack.
+ */
+export class Errno extends Error {
+  readonly code: number
+
+  private constructor(name: string, code: number) {
+    const limit = Error.stackTraceLimit
+    Error.stackTraceLimit = 0
+    super(name)
+    Error.stackTraceLimit = limit
+    this.name = name
+    this.code = code
+  }
+
+  static readonly #made = new Map<string, Errno>()
+
+  /** The one instance for a name such as `ENOENT`. */
+  static of(name: keyof typeof constants.errno | 'ENODATA'): Errno {
+    let made = Errno.#made.get(name)
+    if (made === undefined) {
+      made = new Errno(name, constants.errno[name as keyof typeof constants.errno])
+      Errno.#made.set(name, made)
+    }
+    return made
+  }
+}
+
+export const EPERM = Errno.of('EPERM')
+export const ENOENT = Errno.of('ENOENT')
+export const EIO = Errno.of('EIO')
+export const EACCES = Errno.of('EACCES')
+export const EBUSY = Errno.of('EBUSY')
+export const EEXIST = Errno.of('EEXIST')
+export const EXDEV = Errno.of('EXDEV')
+export const ENOTDIR = Errno.of('ENOTDIR')
+export const EISDIR = Errno.of('EISDIR')
+export const EINVAL = Errno.of('EINVAL')
+export const EFBIG = Errno.of('EFBIG')
+export const ENOSPC = Errno.of('ENOSPC')
+export const EROFS = Errno.of('EROFS')
+export const EMLINK = Errno.of('EMLINK')
+export const ERANGE = Errno.of('ERANGE')
+export const ENAMETOOLONG = Errno.of('ENAMETOOLONG')
+export const ENOSYS = Errno.of('ENOSYS')
+export const ENOTEMPTY = Errno.of('ENOTEMPTY')
+export const ENODATA = Errno.of('ENODATA')
+export const EOPNOTSUPP = Errno.of('EOPNOTSUPP')
+export const ESTALE = Errno.of('ESTALE')
+export const EDQUOT = Errno.of('EDQUOT')
+export const EINTR = Errno.of('EINTR')
+export const ENXIO = Errno.of('ENXIO')

@@ -1,0 +1,86 @@
+import type { Rule } from '../policy/rule.ts'
+import type { ByteString } from '../protocol/filesystem.ts'
+import type { Hash } from '../store/objects.ts'
+import type { Change } from '../view/changes.ts'
+
+/** The filesystem as the server sees it: one thread that holds every open view. */
+export interface FsLayer extends AsyncDisposable {
+  /** Opens the view's delta, making it where there is none. Nothing is mounted yet. */
+  openView(spec: ViewSpec): Promise<ViewHandle>
+  /** Resolves if the thread ends by itself, with the reason. */
+  readonly died: Promise<Error>
+}
+
+export interface FsLayerOptions {
+  /** The store's directory, open in this process too (LevelDB is opened by both threads). */
+  readonly storeDir: string
+  /** One line for the log of the server. */
+  readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void
+}
+
+export interface ViewSpec {
+  /** The sandbox's id; names the view in logs and in the mount table. */
+  readonly id: string
+  readonly base: Hash
+  /** Where the delta is kept; made if missing. */
+  readonly deltaDir: string
+  readonly rules: readonly Rule[]
+  /** Whom the files belong to, as host ids. */
+  readonly owner: { readonly uid: number; readonly gid: number }
+}
+
+/**
+ * `sandbox`: as the commands inside, what the rules hide does not exist. `owner`: every path and right.
+ */
+export type Principal = 'sandbox' | 'owner'
+
+export interface NodeInfo {
+  readonly path: ByteString
+  readonly kind: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket'
+  readonly size: number
+  readonly mode: number
+  readonly mtime: number
+  readonly mtimeNsec: number
+  readonly ino: number
+  readonly nlink: number
+  /** Of a symlink. */
+  readonly target?: ByteString
+}
+
+/**
+ * One open view. Paths are byte strings of names separated by `/`, relative to the root, already checked by
+ * `parseViewPath`. Failures reject with an `Errno`. Symlinks are never followed, not even as a parent.
+ */
+export interface ViewHandle {
+  /** `target` is an empty directory. Resolves when the kernel answers there. */
+  mount(target: string): Promise<void>
+  /** Detaches, and flushes everything to disk. */
+  unmount(): Promise<void>
+  /** In force for the next call inside. */
+  setRules(rules: readonly Rule[]): Promise<void>
+  setOwner(owner: { uid: number; gid: number }): Promise<void>
+  stat(path: ByteString, as: Principal): Promise<NodeInfo>
+  list(path: ByteString, as: Principal, recursive: boolean): AsyncIterable<NodeInfo[]>
+  /** `length` undefined: to the end. */
+  read(path: ByteString, as: Principal, offset: number, length?: number): AsyncIterable<Buffer>
+  /** All or nothing: the new contents take their place when the input has ended. */
+  write(path: ByteString, as: Principal, data: AsyncIterable<Buffer>, options: WriteOptions): Promise<NodeInfo>
+  /** With missing parents. */
+  mkdir(path: ByteString, as: Principal, mode: number): Promise<NodeInfo>
+  remove(path: ByteString, as: Principal, recursive: boolean): Promise<void>
+  rename(from: ByteString, to: ByteString, as: Principal): Promise<void>
+  changes(): AsyncIterable<Change[]>
+  /** A tar stream. */
+  exportTar(options: { content: 'view' | 'delta'; as: Principal }): AsyncIterable<Buffer>
+  /** Everything acknowledged so far is on disk when it resolves. */
+  sync(): Promise<void>
+  /** Unmounts if mounted, flushes, forgets. The delta stays on disk. */
+  close(): Promise<void>
+}
+
+export interface WriteOptions {
+  readonly mode?: number
+  readonly parents?: boolean
+  readonly append?: boolean
+  readonly exclusive?: boolean
+}

@@ -1,0 +1,69 @@
+import type { Readable, Writable } from 'node:stream'
+
+/** The agent inside one sandbox, as the server sees it. Everything it says is hostile input. */
+export interface Agent {
+  /** Rejects with an `AgentError`: `spawn` and an errno name where the program cannot be started. */
+  spawn(spec: SpawnSpec): Promise<AgentProcess>
+  /** Resolves when the connection is over: undefined after `close`, else why. */
+  readonly closed: Promise<AgentError | undefined>
+  close(): void
+}
+
+export interface SpawnSpec {
+  /** At least the program. Looked up in the PATH of `env` where it has no slash. Bytes, NUL-free. */
+  readonly argv: readonly (string | Buffer)[]
+  /** The whole environment; nothing is inherited. */
+  readonly env: Readonly<Record<string, string>>
+  readonly cwd: string
+  /** Without it stdin is /dev/null. */
+  readonly stdin?: boolean
+  /** stdin, stdout and stderr are one terminal; what it prints comes on `stdout`. */
+  readonly terminal?: { readonly rows: number; readonly columns: number }
+  /**
+   * Two further descriptors, for a shell that is kept: it reads from 3 and writes to 4. Before bytes from 4
+   * are passed on, all that stood in stdout and stderr at that time is, so that they mark where output ends.
+   */
+  readonly control?: boolean
+}
+
+export interface AgentProcess {
+  /** As inside the sandbox. */
+  readonly pid: number
+  /** Absent unless asked for. */
+  readonly stdin: Writable | null
+  readonly stdout: Readable
+  /** Ends at once where there is a terminal. */
+  readonly stderr: Readable
+  readonly controlIn: Writable | null
+  readonly controlOut: Readable | null
+  /**
+   * Resolves when the process itself has ended, which may be before its output has (a child may hold the
+   * pipes). Rejects with an `AgentError` when the connection ends first.
+   */
+  readonly exited: Promise<ExitStatus>
+  /** `tree`: every process that descends from it, also those that left its group or session. */
+  signal(signal: number, to: 'process' | 'group' | 'tree'): void
+  resize(rows: number, columns: number): void
+}
+
+export interface ExitStatus {
+  /** Absent where a signal ended it. */
+  readonly code?: number
+  readonly signal?: number
+  readonly cpuUserUs: number
+  readonly cpuSystemUs: number
+  readonly maxRssBytes: number
+}
+
+export class AgentError extends Error {
+  readonly code: 'spawn' | 'protocol' | 'closed'
+  /** For `spawn`: `ENOENT`, `EACCES`, … */
+  readonly errno?: string
+
+  constructor(code: AgentError['code'], message: string, errno?: string) {
+    super(message)
+    this.name = 'AgentError'
+    this.code = code
+    if (errno !== undefined) this.errno = errno
+  }
+}

@@ -1,0 +1,121 @@
+import type { Duplex } from 'node:stream'
+
+/**
+ * A way to run a workload behind a boundary. It is handed a mount of the view and starts the agent as process
+ * 1 with a byte stream between the agent and us; all else (commands, sessions, terminals) goes over that
+ * stream and is the same for every runtime.
+ */
+export interface Runtime {
+  readonly name: RuntimeName
+  /** Tries the runtime for real; never throws. */
+  probe(): Promise<Probe>
+  /** Rejects with a `RuntimeError`; nothing of the sandbox is left then. */
+  launch(spec: LaunchSpec, signal?: AbortSignal): Promise<Launched>
+  /** Removes what earlier instances left behind for the given sandboxes; never anything of another. */
+  reap(leftBehind: LeftBehind): Promise<void>
+}
+
+export type RuntimeName =
+  | 'bwrap'
+  | 'docker'
+  | 'podman'
+  | 'gvisor'
+  | 'qemu'
+  | 'firecracker'
+  | 'wasm'
+  | 'kubernetes'
+  | 'nomad'
+
+export interface Probe {
+  readonly available: boolean
+  /** Why it is not, and the line that mends it; absent where it is. */
+  readonly reason?: string
+  readonly version?: string
+  readonly capabilities: Capabilities
+}
+
+/** What cannot be done is false, and a request that needs it is refused, never ignored. */
+export interface Capabilities {
+  readonly memoryLimit: boolean
+  readonly cpuLimit: boolean
+  readonly pidsLimit: boolean
+  readonly terminal: boolean
+  readonly image: boolean
+  readonly networkOff: boolean
+  readonly networkAllowList: boolean
+  readonly networkFull: boolean
+  readonly stats: boolean
+}
+
+export interface LaunchSpec {
+  readonly sandboxId: string
+  /** Of the server that launches; part of every name the runtime gives to something on the host. */
+  readonly instance: string
+  /** The mounted view, on the host. */
+  readonly viewPath: string
+  /** Where the view stands inside. */
+  readonly workspace: string
+  /** The unprivileged host user that all of the sandbox's processes run as. */
+  readonly hostUid: number
+  readonly hostGid: number
+  /** A directory of this sandbox's own, for sockets and the like; removed by the caller after `stop`. */
+  readonly scratchDir: string
+  readonly hostname: string
+  readonly image?: string
+  readonly limits: Limits
+  readonly network: { readonly mode: 'off' } | { readonly mode: 'full' } | { readonly mode: 'allow-list'; readonly allow: readonly string[] }
+}
+
+/** Absent: no limit. */
+export interface Limits {
+  readonly memoryBytes?: number
+  /** Microseconds in each 100 ms. */
+  readonly cpuQuotaUs?: number
+  readonly cpuShares?: number
+  readonly pids?: number
+  /** Size of `/tmp` inside. */
+  readonly tmpBytes?: number
+}
+
+export interface Launched {
+  /** To the agent. Ends when the boundary is gone. */
+  readonly stream: Duplex
+  /** Resolves once, when the boundary has ended, with what it said (its last words on stderr). */
+  readonly ended: Promise<Ended>
+  /** Host process id of the boundary's outermost process, where there is one. */
+  readonly pid?: number
+  /** Ends every process inside; resolves when none is left. Never rejects for a boundary that is gone already. */
+  stop(): Promise<void>
+  stats(): Promise<Stats>
+}
+
+export interface Ended {
+  readonly exitCode?: number
+  readonly signal?: string
+  readonly message: string
+}
+
+export interface Stats {
+  readonly memoryBytes?: number
+  readonly memoryPeakBytes?: number
+  readonly cpuUs?: number
+  readonly pids?: number
+}
+
+export interface LeftBehind {
+  readonly instance: string
+  readonly sandboxIds: readonly string[]
+}
+
+/** `code`: `unavailable` the runtime does not run here; `unsupported` it lacks an ability; `failed` it broke. */
+export class RuntimeError extends Error {
+  readonly code: 'unavailable' | 'unsupported' | 'failed'
+  readonly runtime: RuntimeName
+
+  constructor(code: RuntimeError['code'], runtime: RuntimeName, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'RuntimeError'
+    this.code = code
+    this.runtime = runtime
+  }
+}
