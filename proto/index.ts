@@ -1,0 +1,7 @@
+export * from './gen/sandbox/v1/codebase_pb.ts'
+export * from './gen/sandbox/v1/common_pb.ts'
+export * from './gen/sandbox/v1/file_pb.ts'
+export * from './gen/sandbox/v1/sandbox_pb.ts'
+export * from './gen/sandbox/v1/server_pb.ts'
+export * from './gen/sandbox/v1/snapshot_pb.ts'
+export { serviceDefinition } from './service-definition.ts'
