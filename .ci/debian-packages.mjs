@@ -1,0 +1,47 @@
+import { existsSync, readdirSync } from 'node:fs'
+
+/**
+ * What the product and its tests take from the system. `command` or `library` is what shows that it is there:
+ * looking for a file costs nothing, and holds where it was installed by other means than apt.
+ *
+ * @typedef {{ name: string, reason: string, command?: string, library?: string }} Package
+ * @type {readonly Package[]}
+ */
+export const debianPackages = [
+  { name: 'bubblewrap', command: 'bwrap', reason: 'the default runtime' },
+  { name: 'gcc', command: 'cc', reason: 'compiles the agent; tests compile a program inside a sandbox' },
+  { name: 'libc6-dev', library: 'libc.a', reason: 'the agent is linked statically' },
+  { name: 'libfuse2', library: 'libfuse.so.2', reason: 'the fuse-native device loads it' },
+  { name: 'git', command: 'git', reason: 'tests and the demo use git inside a view' },
+  { name: 'make', command: 'make', reason: 'tests build a project inside a view' },
+  { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
+  { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },
+  { name: 'libarchive-tools', command: 'bsdtar', reason: 'tests read exported snapshots with a second tar' },
+  { name: 'ripgrep', command: 'rg', reason: 'the benchmark searches a view with it' },
+]
+
+/** @returns {Package[]} */
+export function missingPackages() {
+  return debianPackages.filter((wanted) => {
+    if (wanted.command !== undefined) return !isThere(commandFolders, wanted.command)
+    return !isThere(libraryFolders(), wanted.library ?? '')
+  })
+}
+
+/** @param {readonly Package[]} packages */
+export function installLine(packages) {
+  return `apt-get install -y --no-install-recommends ${packages.map((each) => each.name).join(' ')}`
+}
+
+// A sandbox sees /usr only, so a program elsewhere (a version manager's shim in a home directory) does not count.
+const commandFolders = ['/usr/bin', '/usr/local/bin', '/usr/sbin']
+
+/** @param {readonly string[]} folders @param {string} name */
+function isThere(folders, name) {
+  return folders.some((folder) => existsSync(`${folder}/${name}`))
+}
+
+function libraryFolders() {
+  const ofArchitectures = readdirSync('/usr/lib').filter((name) => name.endsWith('-linux-gnu'))
+  return ['/usr/lib', '/usr/local/lib', '/usr/lib64', ...ofArchitectures.map((name) => `/usr/lib/${name}`)]
+}

@@ -1,0 +1,41 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { execa } from 'execa'
+
+/**
+ * What a test may need of the machine, each with a probe that really tries it. A probe resolves with `undefined`
+ * where the machine can, else with the reason why it cannot.
+ */
+export const probes = {
+  root: async () => (process.getuid?.() === 0 ? undefined : 'not run as root'),
+  fuse: async () => {
+    if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse'
+    // A new mount namespace asks for the same right as mount(2) does, and leaves nothing behind.
+    return trying('unshare', ['--mount', 'true'])
+  },
+  bwrap: () => trying('bwrap', ['--unshare-all', '--ro-bind', '/', '/', 'true']),
+  'fuse-native': async () => {
+    const folders = ['/usr/lib', ...readdirSync('/usr/lib').map((name) => `/usr/lib/${name}`)]
+    if (folders.some((folder) => existsSync(`${folder}/libfuse.so.2`))) return undefined
+    return 'there is no libfuse.so.2 (package libfuse2)'
+  },
+  git: () => trying('git', ['--version']),
+  python3: () => trying('python3', ['--version']),
+  sqlite3: () => trying('sqlite3', ['--version']),
+  make: () => trying('make', ['--version']),
+  cc: () => trying('cc', ['--version']),
+  bsdtar: () => trying('bsdtar', ['--version']),
+  'agentfense-python': () => trying('python3', ['-c', 'import agentfense']),
+  docker: () => trying('docker', ['version', '--format', '{{.Server.Version}}']),
+  podman: () => trying('podman', ['info']),
+} satisfies Record<string, () => Promise<string | undefined>>
+
+export type Need = keyof typeof probes
+
+const timeoutMs = 20_000
+
+async function trying(file: string, args: readonly string[]): Promise<string | undefined> {
+  const result = await execa(file, args, { reject: false, stdin: 'ignore', timeout: timeoutMs })
+  if (!result.failed) return undefined
+  const said = result.stderr.trim().split('\n').pop()
+  return `${file} does not work here: ${said === undefined || said === '' ? result.shortMessage : said}`
+}
