@@ -1,0 +1,192 @@
+import type { Duplex } from 'node:stream'
+import { getSystemErrorName } from 'node:util'
+import { type Agent, AgentError, type AgentProcess, type SpawnSpec } from '../contract/agent.ts'
+import {
+  encodeFrame,
+  encodeSpec,
+  type Frame,
+  FrameDecoder,
+  MAX_PAYLOAD_BYTES,
+  MAX_SPEC_BYTES,
+  MAX_STRINGS,
+  PROTOCOL_VERSION,
+} from './codec.ts'
+import { OUTPUT_WINDOW_BYTES } from './channels.ts'
+import { deferred } from './deferred.ts'
+import { RemoteProcess } from './remote-process.ts'
+
+export interface AgentOptions {
+  /** Bytes the agent may leave unread before a spawn waits. Default 1 MiB; at sixteen times that it is closed. */
+  readonly maxUnreadBytes?: number
+}
+
+/**
+ * Speaks to the agent at the other end of `stream`, and owns the stream from now on. Whatever the agent says is
+ * checked; the first thing that is not as agreed closes the connection with an `AgentError` `protocol`.
+ */
+export function connectAgent(stream: Duplex, options: AgentOptions = {}): Agent {
+  return new Connection(stream, options)
+}
+
+class Connection implements Agent {
+  readonly closed: Promise<AgentError | undefined>
+  readonly #stream: Duplex
+  readonly #maxUnreadBytes: number
+  readonly #decoder = new FrameDecoder()
+  readonly #processes = new Map<number, RemoteProcess>()
+  readonly #settleClosed: (reason: AgentError | undefined) => void
+  #waitingForDrain: (() => void)[] = []
+  #lastId = 0
+  #greeted = false
+  #over: AgentError | undefined
+
+  constructor(stream: Duplex, options: AgentOptions) {
+    this.#stream = stream
+    this.#maxUnreadBytes = options.maxUnreadBytes ?? 1 << 20
+    const { promise, resolve } = deferred<AgentError | undefined>()
+    this.closed = promise
+    this.#settleClosed = resolve
+    stream.on('data', (piece: Buffer) => this.#receive(piece))
+    stream.on('drain', () => this.#drained())
+    stream.on('end', () => this.#finish(new AgentError('closed', 'the agent has gone')))
+    stream.on('close', () => this.#finish(new AgentError('closed', 'the agent has gone')))
+    stream.on('error', (error: Error) => this.#finish(new AgentError('closed', `the agent has gone: ${error.message}`)))
+  }
+
+  async spawn(spec: SpawnSpec): Promise<AgentProcess> {
+    const description = checkedDescription(spec)
+    while (this.#over === undefined && this.#stream.writableLength > this.#maxUnreadBytes) {
+      await new Promise<void>((resolve) => this.#waitingForDrain.push(resolve))
+    }
+    if (this.#over !== undefined) throw this.#over
+    this.#lastId += 1
+    const id = this.#lastId
+    const program = spec.argv[0]?.toString() ?? ''
+    const process = new RemoteProcess(
+      { id, spec, program },
+      { send: (frame) => this.#send(frame), over: () => this.#processes.delete(id) },
+    )
+    this.#processes.set(id, process)
+    this.#stream.cork()
+    for (let at = 0; at < description.length; at += MAX_PAYLOAD_BYTES) {
+      this.#send({ type: 'spec', id, part: description.subarray(at, at + MAX_PAYLOAD_BYTES) })
+    }
+    this.#send({
+      type: 'spawn',
+      id,
+      stdin: spec.stdin === true && spec.terminal === undefined,
+      terminal: spec.terminal !== undefined,
+      control: spec.control === true,
+      rows: spec.terminal?.rows ?? 0,
+      columns: spec.terminal?.columns ?? 0,
+      windowBytes: OUTPUT_WINDOW_BYTES,
+      argc: spec.argv.length,
+      envc: Object.keys(spec.env).length,
+    })
+    this.#stream.uncork()
+    return process.started
+  }
+
+  close(): void {
+    this.#finish(undefined)
+  }
+
+  #send(frame: Frame): void {
+    if (this.#over !== undefined) return
+    this.#stream.write(encodeFrame(frame))
+    if (this.#stream.writableLength > 16 * this.#maxUnreadBytes) this.#violated('it does not read what it is sent')
+  }
+
+  #receive(piece: Buffer): void {
+    try {
+      for (const frame of this.#decoder.decode(piece)) {
+        if (this.#over !== undefined) return
+        const fault = this.#handle(frame)
+        if (fault !== undefined) this.#violated(fault)
+      }
+    } catch (error) {
+      this.#violated(error instanceof Error ? error.message : String(error))
+    }
+  }
+
+  /** What is wrong with the frame, if something is. */
+  #handle(frame: Frame): string | undefined {
+    if (frame.type === 'hello') {
+      if (this.#greeted) return 'it greets twice'
+      this.#greeted = true
+      return frame.version === PROTOCOL_VERSION ? undefined : `it speaks version ${frame.version} of the protocol`
+    }
+    if (!this.#greeted) return 'it does not greet first'
+    const process = this.#processes.get(frame.id)
+    if (process === undefined) return `it speaks of process ${frame.id}, which is none`
+    switch (frame.type) {
+      case 'data':
+        return process.data(frame.channel, frame.data)
+      case 'end':
+        return process.end(frame.channel)
+      case 'credit':
+        return process.credit(frame.channel, frame.bytes)
+      case 'started':
+        return process.start(frame.pid)
+      case 'failed':
+        return process.fail(frame.stage, errnoName(frame.errno))
+      case 'exited':
+        return process.exit(frame)
+      default:
+        return `a ${frame.type} frame is not its to send`
+    }
+  }
+
+  #violated(fault: string): void {
+    this.#finish(new AgentError('protocol', `the agent broke the protocol: ${fault}`))
+  }
+
+  #drained(): void {
+    const waiting = this.#waitingForDrain
+    this.#waitingForDrain = []
+    for (const resume of waiting) resume()
+  }
+
+  #finish(reason: AgentError | undefined): void {
+    if (this.#over !== undefined) return
+    this.#over = reason ?? new AgentError('closed', 'the connection to the agent was closed')
+    this.#stream.destroy()
+    for (const process of this.#processes.values()) process.lose(this.#over)
+    this.#processes.clear()
+    this.#drained()
+    this.#settleClosed(reason)
+  }
+}
+
+function checkedDescription(spec: SpawnSpec): Buffer {
+  const refuse = (message: string, errno: string): never => {
+    throw new AgentError('spawn', message, errno)
+  }
+  if (spec.argv.length === 0) refuse('argv is empty', 'EINVAL')
+  if (spec.argv.some((argument) => argument.includes('\0'))) refuse('argv contains a NUL', 'EINVAL')
+  if (spec.cwd === '' || spec.cwd.includes('\0')) refuse('cwd is empty or contains a NUL', 'EINVAL')
+  for (const [name, value] of Object.entries(spec.env)) {
+    if (name === '' || name.includes('=') || name.includes('\0')) refuse(`env has an impossible name: ${JSON.stringify(name)}`, 'EINVAL')
+    if (value.includes('\0')) refuse(`env contains a NUL in ${name}`, 'EINVAL')
+  }
+  if (spec.terminal !== undefined) {
+    if (spec.control === true) refuse('control and terminal exclude each other', 'EINVAL')
+    if (!isDimension(spec.terminal.rows)) refuse('terminal.rows is not a number from 1 to 65535', 'EINVAL')
+    if (!isDimension(spec.terminal.columns)) refuse('terminal.columns is not a number from 1 to 65535', 'EINVAL')
+  }
+  const description = encodeSpec(spec.cwd, spec.argv, spec.env)
+  const strings = spec.argv.length + Object.keys(spec.env).length
+  if (description.length > MAX_SPEC_BYTES || strings > MAX_STRINGS) {
+    refuse(`arguments and environment are ${description.length} bytes in ${strings} strings, over the limit`, 'E2BIG')
+  }
+  return description
+}
+
+export function isDimension(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65_535
+}
+
+function errnoName(errno: number): string {
+  // A number that no system call returns, from an agent that lies.
+  return errno > 0 && errno < 4096 ? getSystemErrorName(-errno) : 'EIO'
+}

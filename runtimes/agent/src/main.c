@@ -1,0 +1,185 @@
+#define _GNU_SOURCE
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <termios.h>
+#include <unistd.h>
+
+static int signal_fd = -1;
+
+static void harden(void)
+{
+  /* Not dumpable: nobody else in here may trace us, read our memory or open what is under /proc/1/fd. */
+  if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+    die("agent: cannot protect itself");
+  (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+  struct rlimit none = {0, 0};
+  (void)setrlimit(RLIMIT_CORE, &none);
+}
+
+static void watch_children(void)
+{
+  sigset_t all;
+  sigfillset(&all);
+  /* As process 1 we get from inside only what we ask for; blocking all makes that so elsewhere too. */
+  if (sigprocmask(SIG_SETMASK, &all, NULL) < 0) die("agent: cannot block signals");
+  sigset_t child;
+  sigemptyset(&child);
+  sigaddset(&child, SIGCHLD);
+  signal_fd = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+  if (signal_fd < 0) die("agent: cannot watch its children");
+}
+
+static void reap(void)
+{
+  int status;
+  struct rusage use;
+  while (room_for_answer()) {
+    pid_t pid = wait4(-1, &status, WNOHANG, &use);
+    if (pid <= 0) return;
+    struct process *p = process_by_pid(pid);
+    if (p != NULL) process_exited(p, status, &use);
+  }
+}
+
+static void resize(struct process *p, const struct frame *f)
+{
+  if (f->length != 4) die("agent: a malformed RESIZE");
+  struct winsize size = {.ws_row = read_u16(f->payload), .ws_col = read_u16(f->payload + 2)};
+  if (p->terminal && p->out[STDOUT].fd >= 0) (void)ioctl(p->out[STDOUT].fd, TIOCSWINSZ, &size);
+}
+
+static void handle(const struct frame *f)
+{
+  if (f->type == FRAME_SPEC) {
+    spawn_gather(f);
+    return;
+  }
+  if (f->type == FRAME_SPAWN) {
+    spawn_start(f);
+    return;
+  }
+  /* The server may not have heard yet that a process is over: then `p` is none, and that is no fault. */
+  struct process *p = process_by_id(f->id);
+  switch (f->type) {
+  case FRAME_SIGNAL:
+    if (f->length != 2 || f->payload[0] < 1 || f->payload[0] > 64 || f->payload[1] > TO_TREE)
+      die("agent: a malformed SIGNAL");
+    tree_signal(f->id, p == NULL ? 0 : p->pid, f->payload[0], f->payload[1]);
+    break;
+  case FRAME_DATA:
+    if (p != NULL) input_receive(p, f);
+    break;
+  case FRAME_END:
+    if (p != NULL) channel_end_received(p, f->channel);
+    break;
+  case FRAME_CREDIT:
+    if (p != NULL) credit_received(p, f);
+    break;
+  case FRAME_RESIZE:
+    if (p != NULL) resize(p, f);
+    break;
+  default:
+    die("agent: an unknown frame");
+  }
+}
+
+/* What one entry of the poll set is about. */
+struct watch {
+  int slot;
+  enum { REPORT, INPUT, OUTPUT } kind;
+  enum channel channel;
+};
+static struct pollfd set[2 + MAX_PROCESSES * (1 + CHANNELS)];
+static struct watch watches[2 + MAX_PROCESSES * (1 + CHANNELS)];
+
+static nfds_t watch(nfds_t n, int fd, short events, struct watch what)
+{
+  set[n] = (struct pollfd){.fd = fd, .events = events};
+  watches[n] = what;
+  return n + 1;
+}
+
+static nfds_t watch_process(nfds_t n, int slot)
+{
+  const struct process *p = &processes[slot];
+  if (p->id == 0) return n;
+  if (p->report_fd >= 0) n = watch(n, p->report_fd, POLLIN, (struct watch){slot, REPORT, 0});
+  for (int c = 0; c < CHANNELS; c++) {
+    const struct input *in = &p->in[c];
+    /* With no events asked for, the end of the last reader still shows. */
+    if (in->fd >= 0 && !p->terminal) n = watch(n, in->fd, in->length > 0 ? POLLOUT : 0, (struct watch){slot, INPUT, c});
+    else if (in->fd >= 0 && in->length > 0) n = watch(n, in->fd, POLLOUT, (struct watch){slot, INPUT, c});
+    /* A pipe without credit is left out: its hang-up would wake us again and again. */
+    if (room_for_data() && output_is_wanted(p, c)) n = watch(n, p->out[c].fd, POLLIN, (struct watch){slot, OUTPUT, c});
+  }
+  return n;
+}
+
+static void serve(const struct pollfd *ready, const struct watch *what)
+{
+  struct process *p = &processes[what->slot];
+  if (ready->revents == 0 || p->id == 0 || !room_for_answer()) return;
+  if (what->kind == REPORT && p->report_fd == ready->fd) process_settle_start(p);
+  if (what->kind == INPUT && p->in[what->channel].fd == ready->fd) {
+    if ((ready->revents & POLLERR) && !p->terminal) input_close(p, what->channel);
+    else input_pump(p, what->channel);
+  }
+  if (what->kind == OUTPUT && p->out[what->channel].fd == ready->fd && room_for_data()) output_pump(p, what->channel);
+}
+
+static _Noreturn void run(void)
+{
+  /* Whoever was served first last time is served last next time, so that no output starves another. */
+  bool stalled = false;
+  for (int turn = 0;; turn++) {
+    nfds_t n = watch(0, channel_fd(), (short)((room_for_answer() ? POLLIN : 0) | (channel_wants_write() ? POLLOUT : 0)),
+                     (struct watch){0});
+    n = watch(n, room_for_answer() ? signal_fd : -1, POLLIN, (struct watch){0});
+    for (int i = 0; i < process_slots; i++) n = watch_process(n, (i + turn) % process_slots);
+    if (poll(set, n, stalled && room_for_answer() ? 0 : -1) < 0 && errno != EINTR) die("agent: cannot poll");
+    if (set[1].revents) {
+      struct signalfd_siginfo told[16];
+      while (read(signal_fd, told, sizeof told) > 0) {}
+    }
+    if (set[0].revents & (POLLIN | POLLHUP | POLLERR) && room_for_answer()) channel_fill();
+    struct frame f;
+    while (room_for_answer() && next_frame(&f)) handle(&f);
+    for (nfds_t i = 2; i < n; i++) serve(&set[i], &watches[i]);
+    reap();
+    /* What was left for want of room wakes nobody once the flush has made some. */
+    stalled = !room_for_answer();
+    channel_flush();
+  }
+}
+
+int main(int argc, char **argv)
+{
+  if (argc >= 2 && strcmp(argv[1], "join") == 0) join_and_exec(argc, argv);
+  char *end;
+  long fd = argc == 2 ? strtol(argv[1], &end, 10) : -1;
+  if (argc != 2 || fd < 3 || fd > 65535 || *end != '\0') die("usage: croft-agent FD");
+  harden();
+  /* Whatever else we were given, the file we were started from among it, nobody needs. */
+  if (fd > 3) (void)syscall(SYS_close_range, 3, (unsigned)fd - 1, 0);
+  (void)syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0);
+  channel_open((int)fd);
+  tree_init();
+  spawn_init();
+  watch_children();
+  static const unsigned char hello[6] = {'C', 'R', 'F', 'T', PROTOCOL_VERSION, 0};
+  send_frame(0, FRAME_HELLO, 0, hello, sizeof hello);
+  channel_flush();
+  run();
+}
