@@ -46,9 +46,16 @@ function modulesMatchLock(root) {
 }
 
 /**
+ * A file that is no JSON (a merge left half-way) has no packages: npm then says what is wrong with it.
+ *
  * @param {string} path
  * @returns {Record<string, { version?: string, integrity?: string, optional?: boolean }>}
  */
 function packagesOf(path) {
-  return JSON.parse(readFileSync(path, 'utf8')).packages
+  try {
+    return JSON.parse(readFileSync(path, 'utf8')).packages ?? {}
+  } catch (error) {
+    if (error instanceof SyntaxError) return {}
+    throw error
+  }
 }
