@@ -53,3 +53,12 @@ export const ESTALE = Errno.of('ESTALE')
 export const EDQUOT = Errno.of('EDQUOT')
 export const EINTR = Errno.of('EINTR')
 export const ENXIO = Errno.of('ENXIO')
+
+/**
+ * A failure of the host's disk as the caller's own error, where it is one that a caller can mend or wait for;
+ * anything else stays what it is, and ends as EIO with a line in the log.
+ */
+export function asErrno(error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException | null)?.code
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' ? Errno.of(code) : error
+}

@@ -1,0 +1,87 @@
+import type { Filesystem } from '../protocol/filesystem.ts'
+import type { ConnectionOptions } from '../protocol/negotiate.ts'
+
+/**
+ * Brings a `Filesystem` under a path of the host.
+ *
+ *     const loop = createLoop()
+ *     const device = kernelDevice(loop, log)
+ *     const mounted = await device.mount(view, '/run/croft/sb_1/workspace', { name: 'sb_1' })
+ *     …
+ *     await mounted.unmount()
+ *
+ * Where deadlocks lie, for whoever shares the thread that serves:
+ * - No call of this process on a path under a mount may block the serving thread: it would wait for itself. That
+ *   includes `stat` of the mount point, `umount2` (it flushes dirty pages), `process.chdir` and spawning with a
+ *   working directory there.
+ * - libuv has four threads for all of Node. Four `fs` calls on mounts leave none for a filesystem that waits for
+ *   one of its own. So nothing in this process uses the mounts, and every answer but fsync's is synchronous.
+ * - A notice may block in the kernel until a request on the same inode is answered (`Notifier`). They leave from
+ *   another thread, never from within a handler.
+ */
+export interface Device {
+  readonly name: 'kernel' | 'fuse-native'
+  readonly capabilities: DeviceCapabilities
+  /**
+   * Mounts on `target`, an existing empty directory that nobody else can change. Resolves when the kernel has
+   * agreed on the protocol, so that requests are answered. Calls `filesystem.attach`. Fails with a `DeviceError`.
+   */
+  mount(filesystem: Filesystem, target: string, options: MountOptions): Promise<Mounted>
+}
+
+/** What a device cannot do is false here, and the filesystem behind it never hears of it. */
+export interface DeviceCapabilities {
+  /** `Opened.passthrough` is honoured where the kernel can (6.9). */
+  readonly passthrough: boolean
+  /** `Notifier` reaches the kernel. Where it does not, caches are short-lived. */
+  readonly notices: boolean
+  /** Names and link targets are bytes. Where they are not, those that are no UTF-8 cannot be reached. */
+  readonly byteNames: boolean
+  /** RENAME_NOREPLACE and RENAME_EXCHANGE. */
+  readonly renameFlags: boolean
+  readonly fallocate: boolean
+  readonly seekHole: boolean
+  readonly copyFileRange: boolean
+  /** Two names of one inode show one inode number, and a file that was unlinked while open stays readable. */
+  readonly inodes: boolean
+}
+
+export interface MountOptions extends ConnectionOptions {
+  /** Shown in the mount table. */
+  readonly name: string
+  /** How long `unmount` waits for others that still hold the mount before it cuts them off. Default 1000. */
+  readonly lingerMs?: number
+}
+
+export interface Mounted extends AsyncDisposable {
+  readonly target: string
+  /**
+   * Detaches the mount, so that its path is free at once, and resolves when the kernel has let go of it. Who still
+   * holds files in it (another mount namespace, an open handle) gets ENOTCONN after `lingerMs`. Idempotent.
+   */
+  unmount(): Promise<void>
+  /** Resolves when the kernel is gone: after `unmount`, or because somebody else unmounted or aborted it. */
+  readonly ended: Promise<void>
+  /** Requests so far, by opcode of the FUSE protocol. */
+  readonly counts: Uint32Array
+}
+
+export type DeviceErrorCode =
+  | 'TARGET_UNFIT'
+  | 'MOUNT_FAILED'
+  | 'DEVICE_MISSING'
+  | 'PROTOCOL_TOO_OLD'
+  | 'UNMOUNT_FAILED'
+
+export class DeviceError extends Error {
+  readonly code: DeviceErrorCode
+  /** The host's errno, where there is one. */
+  readonly errno: number | null
+
+  constructor(code: DeviceErrorCode, message: string, options: { errno?: number; cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause })
+    this.name = 'DeviceError'
+    this.code = code
+    this.errno = options.errno ?? null
+  }
+}

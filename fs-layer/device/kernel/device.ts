@@ -1,0 +1,175 @@
+import { closeSync, constants, openSync } from 'node:fs'
+import { REPLY_BYTES, REQUEST_BYTES } from '../../protocol/constants.ts'
+import { createIncoming } from '../../protocol/decode.ts'
+import { createOutgoing } from '../../protocol/encode.ts'
+import type { Filesystem } from '../../protocol/filesystem.ts'
+import type { Log } from '../../protocol/log.ts'
+import { createConnection } from '../../protocol/serve.ts'
+import type { Loop } from '../../worker/loop.ts'
+import { type Device, DeviceError, type Mounted, type MountOptions } from '../device.ts'
+import { checkTarget } from '../target.ts'
+import { createBackings } from './backings.ts'
+import { createNotices } from './notices.ts'
+import {
+  describeErrno,
+  EAGAIN,
+  EINTR,
+  EINVAL,
+  ENODEV,
+  ENOENT,
+  loadSyscalls,
+  MNT_DETACH,
+  MS_NODEV,
+  MS_NOSUID,
+  type Syscalls,
+} from './syscalls.ts'
+
+/**
+ * The device that speaks to `/dev/fuse` itself. Linux, with the right to mount.
+ *
+ * All mounts of a thread share one buffer for requests and one for replies: a request is answered before the next
+ * is read. See `device.ts` for the deadlocks.
+ */
+export function kernelDevice(loop: Loop, log: Log): Device {
+  const shared = { incoming: createIncoming(REQUEST_BYTES), outgoing: createOutgoing(REPLY_BYTES) }
+  return {
+    name: 'kernel',
+    capabilities: {
+      passthrough: true,
+      notices: true,
+      byteNames: true,
+      renameFlags: true,
+      fallocate: true,
+      seekHole: true,
+      copyFileRange: true,
+      inodes: true,
+    },
+    async mount(filesystem, target, options) {
+      await checkTarget(target)
+      const syscalls = loadSyscalls()
+      const fd = openDevice()
+      try {
+        mountDevice(syscalls, fd, target, options.name)
+      } catch (error) {
+        closeSync(fd)
+        throw error
+      }
+      return serve(filesystem, target, options, fd, syscalls)
+    },
+  }
+
+  async function serve(
+    filesystem: Filesystem,
+    target: string,
+    options: MountOptions,
+    fd: number,
+    syscalls: Syscalls,
+  ): Promise<Mounted> {
+    const mountLog: Log = (level, message, fields) => log(level, message, { ...fields, mount: options.name })
+    const backings = createBackings(fd, syscalls)
+    const notices = createNotices(fd, syscalls, mountLog)
+    const transport = {
+      send(bytes: Buffer, length: number) {
+        // After the end the descriptor's number may be another file's.
+        if (over || syscalls.write(fd, bytes, length) === length) return
+        const errno = syscalls.errno()
+        // ENOENT: whoever asked was killed and the mount aborted meanwhile; the other is a bug of ours.
+        if (errno !== ENOENT && errno !== ENODEV) {
+          mountLog('error', 'the kernel refused a reply', { error: describeErrno(errno), length })
+        }
+      },
+      acquireBacking: backings.acquire,
+      releaseBacking: backings.release,
+    }
+    const connection = createConnection(options, { ...shared, filesystem, transport, log: mountLog })
+    let over = false
+    let settleEnded: () => void
+    const ended = new Promise<void>((resolve) => {
+      settleEnded = resolve
+    })
+    const watch = loop.watch(fd, { serveOne })
+    filesystem.attach(notices)
+    let unmounting: Promise<void> | undefined
+    const mounted: Mounted = {
+      target,
+      ended,
+      counts: connection.counts,
+      unmount() {
+        unmounting ??= unmount()
+        return unmounting
+      },
+      [Symbol.asyncDispose]: () => mounted.unmount(),
+    }
+    try {
+      await connection.ready
+    } catch (error) {
+      await mounted.unmount()
+      throw new DeviceError('PROTOCOL_TOO_OLD', `cannot mount ${target}`, { cause: error })
+    }
+    return mounted
+
+    function serveOne(): boolean {
+      const received = syscalls.read(fd, shared.incoming.bytes, shared.incoming.bytes.length)
+      if (received > 0) {
+        connection.handle(received)
+        return true
+      }
+      const errno = syscalls.errno()
+      if (errno === EAGAIN) return false
+      // ENOENT: the request was broken off before we read it.
+      if (errno === EINTR || errno === ENOENT) return true
+      if (errno !== ENODEV) mountLog('error', 'the mount cannot be read any more', { error: describeErrno(errno) })
+      end()
+      return false
+    }
+
+    async function unmount(): Promise<void> {
+      if (!over) {
+        const errno = await syscalls.umount(target, MNT_DETACH)
+        // EINVAL: no longer a mount point, because somebody else was first.
+        if (errno !== 0 && errno !== EINVAL && errno !== ENOENT) {
+          throw new DeviceError('UNMOUNT_FAILED', `cannot unmount ${target}: ${describeErrno(errno)}`, { errno })
+        }
+      }
+      const linger = setTimeout(end, options.lingerMs ?? DEFAULT_LINGER_MS)
+      await ended
+      clearTimeout(linger)
+      await notices.flush()
+    }
+
+    /** Closing the descriptor aborts what is left of the connection: everyone who waits gets ENOTCONN. */
+    function end(): void {
+      if (over) return
+      over = true
+      notices.close()
+      filesystem.attach(null)
+      watch.close()
+      closeSync(fd)
+      settleEnded()
+    }
+  }
+}
+
+const DEFAULT_LINGER_MS = 1000
+
+/**
+ * Through Node and not through koffi, so that Node closes it if the thread is terminated: a connection that nobody
+ * serves would hang all who use it, a closed one answers ENOTCONN.
+ */
+function openDevice(): number {
+  try {
+    return openSync('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK)
+  } catch (error) {
+    throw new DeviceError('DEVICE_MISSING', 'cannot open /dev/fuse: is the fuse module loaded, and may we use it?', {
+      cause: error,
+    })
+  }
+}
+
+function mountDevice(syscalls: Syscalls, fd: number, target: string, name: string): void {
+  const owner = `user_id=${process.geteuid?.() ?? 0},group_id=${process.getegid?.() ?? 0}`
+  const data = `fd=${fd},rootmode=40000,${owner},default_permissions,allow_other`
+  if (syscalls.mount(name, target, 'fuse.croft', MS_NOSUID | MS_NODEV, data) === 0) return
+  const errno = syscalls.errno()
+  throw new DeviceError('MOUNT_FAILED', `cannot mount on ${target}: ${describeErrno(errno)}`, { errno })
+}

@@ -1,0 +1,76 @@
+import { NOTIFY_INVAL_ENTRY, NOTIFY_INVAL_INODE, OUT_HEADER_BYTES } from '../../protocol/constants.ts'
+import type { Notifier } from '../../protocol/filesystem.ts'
+import type { Log } from '../../protocol/log.ts'
+import { describeErrno, ENODEV, ENOENT, type Syscalls } from './syscalls.ts'
+
+/**
+ * Notices of one mount to its kernel, in order, one at a time, from a thread of koffi's.
+ *
+ * They must not leave from the serving thread: INVAL_ENTRY takes the directory's lock, which a `create` in it holds
+ * until we answer; INVAL_INODE waits for pages that a READ in flight has locked, and writes dirty ones back first.
+ */
+export interface Notices extends Notifier {
+  /** Resolves when what was asked so far has reached the kernel. Nothing is sent that is asked after `close`. */
+  flush(): Promise<void>
+  close(): void
+}
+
+export function createNotices(deviceFd: number, syscalls: Syscalls, log: Log): Notices {
+  const waiting: Buffer[] = []
+  let sending: Promise<void> | null = null
+  let closed = false
+
+  return {
+    entryChanged: (parent, name) => send(entryMessage(parent, Buffer.from(name, 'latin1'))),
+    nodeChanged: (node, contents) => send(nodeMessage(node, contents)),
+    async flush() {
+      while (sending !== null) await sending
+    },
+    close() {
+      closed = true
+      waiting.length = 0
+    },
+  }
+
+  function send(message: Buffer): void {
+    if (closed) return
+    waiting.push(message)
+    sending ??= drain().finally(() => {
+      sending = null
+    })
+  }
+
+  async function drain(): Promise<void> {
+    for (let message = waiting.shift(); message !== undefined; message = waiting.shift()) {
+      const errno = await syscalls.writeElsewhere(deviceFd, message)
+      // ENOENT: the kernel has nothing cached of it. ENODEV: the mount is gone, and its caches with it.
+      if (errno !== 0 && errno !== ENOENT && errno !== ENODEV) {
+        log('error', 'the kernel refused a notice', { error: describeErrno(errno) })
+      }
+    }
+  }
+}
+
+function entryMessage(parent: number, name: Buffer): Buffer {
+  const message = notice(NOTIFY_INVAL_ENTRY, 16 + name.length + 1)
+  message.writeBigUInt64LE(BigInt(parent), OUT_HEADER_BYTES)
+  message.writeUInt32LE(name.length, OUT_HEADER_BYTES + 8)
+  name.copy(message, OUT_HEADER_BYTES + 16)
+  return message
+}
+
+/** A negative offset spares the pages; length 0 is "to the end". */
+function nodeMessage(node: number, contents: boolean): Buffer {
+  const message = notice(NOTIFY_INVAL_INODE, 24)
+  message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES)
+  message.writeBigInt64LE(contents ? 0n : -1n, OUT_HEADER_BYTES + 8)
+  return message
+}
+
+/** A message with unique 0 is a notice, and its error field the code. */
+function notice(code: number, bodyBytes: number): Buffer {
+  const message = Buffer.alloc(OUT_HEADER_BYTES + bodyBytes)
+  message.writeUInt32LE(message.length, 0)
+  message.writeInt32LE(code, 4)
+  return message
+}

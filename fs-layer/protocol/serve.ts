@@ -1,0 +1,111 @@
+import { HANDLERS, MIN_BODY_BYTES } from './handlers.ts'
+import { IN_HEADER_BYTES, OPCODES, OUT_HEADER_BYTES, Opcode } from './constants.ts'
+import { decodeHeader, type Incoming } from './decode.ts'
+import { createOutgoing, type Outgoing, putHeader } from './encode.ts'
+import { EINVAL, EIO, ENOSYS, Errno } from './errno.ts'
+import type { Filesystem } from './filesystem.ts'
+import type { Log } from './log.ts'
+import type { ConnectionOptions, Negotiated } from './negotiate.ts'
+import { NO_REPLY, type Serving, type Transport } from './serving.ts'
+
+export interface ConnectionDependencies {
+  readonly filesystem: Filesystem
+  readonly transport: Transport
+  /** Where the device puts requests, and from where replies go: shared by all connections of a thread. */
+  readonly incoming: Incoming
+  readonly outgoing: Outgoing
+  readonly log: Log
+}
+
+/** One mount's conversation with its kernel. */
+export interface Connection {
+  /** Handles the request of `receivedBytes` in `incoming`. Never throws. */
+  handle(receivedBytes: number): void
+  /** What the kernel agreed to; `null` before INIT. */
+  readonly negotiated: Negotiated | null
+  /** Requests so far, by opcode. */
+  readonly counts: Uint32Array
+  /** Resolves at INIT; rejects if the kernel speaks a version that we do not. */
+  readonly ready: Promise<Negotiated>
+}
+
+/**
+ * Makes the one place that replies. A handler writes the body of its reply and returns its length, or throws an
+ * `Errno`, which is the reply then. Anything else that it throws is a bug of ours: logged, and EIO to the caller.
+ *
+ * Every request but FSYNC, FSYNCDIR and SYNCFS is answered before the next one is read.
+ */
+export function createConnection(options: ConnectionOptions, dependencies: ConnectionDependencies): Connection {
+  const { incoming, outgoing, transport, log } = dependencies
+  const counts = new Uint32Array(OPCODES)
+  let settle: { resolve(value: Negotiated): void; reject(error: Error): void }
+  const ready = new Promise<Negotiated>((resolve, reject) => {
+    settle = { resolve, reject }
+  })
+  const serving: Serving = {
+    ...dependencies,
+    options,
+    negotiated: null,
+    settleReady: (result) => (result instanceof Error ? settle.reject(result) : settle.resolve(result)),
+    replyAfter,
+  }
+
+  return {
+    handle,
+    get negotiated() {
+      return serving.negotiated
+    },
+    counts,
+    ready,
+  }
+
+  function handle(receivedBytes: number): void {
+    if (!decodeHeader(incoming, receivedBytes)) {
+      log('error', 'malformed request', { receivedBytes })
+      return
+    }
+    const opcode = incoming.opcode
+    let bodyBytes = 0
+    let error = 0
+    try {
+      bodyBytes = dispatch(opcode)
+    } catch (thrown) {
+      if (opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET) {
+        errorNumber(thrown, opcode)
+        return
+      }
+      error = errorNumber(thrown, opcode)
+    }
+    if (bodyBytes === NO_REPLY) return
+    const length = putHeader(outgoing, bodyBytes, error, incoming.uniqueLow, incoming.uniqueHigh)
+    transport.send(outgoing.bytes, length)
+  }
+
+  function dispatch(opcode: number): number {
+    if (opcode < OPCODES) counts[opcode] = (counts[opcode] as number) + 1
+    const handler = HANDLERS[opcode]
+    if (handler === undefined) throw ENOSYS
+    if (incoming.end - IN_HEADER_BYTES < (MIN_BODY_BYTES[opcode] ?? 0)) throw EINVAL
+    if (serving.negotiated === null && opcode !== Opcode.INIT) throw EIO
+    return handler(serving)
+  }
+
+  function errorNumber(thrown: unknown, opcode: number): number {
+    if (thrown instanceof Errno) return thrown.code
+    log('error', 'request failed by a fault of the filesystem', { opcode, node: incoming.node, error: thrown })
+    return EIO.code
+  }
+
+  function replyAfter(done: Promise<void>): void {
+    // Other requests come in the meantime: what is needed of this one is copied.
+    const { uniqueLow, uniqueHigh, opcode } = incoming
+    const reply = (error: number) => {
+      const later = createOutgoing(OUT_HEADER_BYTES)
+      transport.send(later.bytes, putHeader(later, 0, error, uniqueLow, uniqueHigh))
+    }
+    done.then(
+      () => reply(0),
+      (thrown) => reply(errorNumber(thrown, opcode)),
+    )
+  }
+}
