@@ -2,7 +2,8 @@ import { create, type DescMessage, type DescMethod, type MessageInitShape, type 
 import type { ServiceDefinition } from '@grpc/grpc-js'
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { serviceDefinition } from '../../proto/index.ts'
-import { AbortedError, InvalidArgumentError } from '../errors.ts'
+import { throwIfAborted } from '../abort.ts'
+import { InvalidArgumentError } from '../errors.ts'
 import { fromStatus } from './from-status.ts'
 
 /** The largest message either way; the chunks of streams are far smaller. */
@@ -70,7 +71,7 @@ export class Connection implements Disposable {
   ): Promise<MessageShape<O>> {
     const { path, requestSerialize, responseDeserialize } = wireOf(method)
     return new Promise((resolve, reject) => {
-      if (options.signal?.aborted === true) throw new AbortedError(undefined, { cause: options.signal.reason })
+      throwIfAborted(options.signal)
       const call = this.#client.makeUnaryRequest(
         path,
         requestSerialize,
@@ -236,10 +237,6 @@ function message<I extends DescMessage>(schema: I, init: MessageInitShape<I>): o
 function deadline(options: CallOptions, defaultMs: number | null): { deadline?: number } {
   const ms = options.deadlineMs === undefined ? defaultMs : options.deadlineMs
   return ms === null ? {} : { deadline: Date.now() + ms }
-}
-
-function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted === true) throw new AbortedError(undefined, { cause: signal.reason })
 }
 
 /** Ends early, and closes the source, when `over` fires: the other side has answered. */

@@ -64,7 +64,8 @@ export async function putTree(
     for (const { file, sha256 } of files) {
       yield { message: { case: 'blob', value: { sha256, size: BigInt(file.size) } } }
       for await (const chunk of readFile(tree.root, file)) {
-        yield { message: { case: 'data', value: chunk } }
+        // A copy: grpc keeps a few messages before it writes them out, and `chunk` is read into again.
+        yield { message: { case: 'data', value: Buffer.from(chunk) } }
         sent.bytes += chunk.length
         options.onSent?.(sent.blobs, sent.bytes)
       }

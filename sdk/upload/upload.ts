@@ -2,7 +2,8 @@ import { realpath } from 'node:fs/promises'
 import { basename } from 'node:path'
 import type { Connection } from '../client/connection.ts'
 import { userDirs } from '../connect/user-dirs.ts'
-import { AbortedError, CroftError, LocalFileError, UploadError } from '../errors.ts'
+import { throwIfAborted } from '../abort.ts'
+import { LocalFileError, UploadError } from '../errors.ts'
 import { fromText, toText } from './byte-path.ts'
 import { forEachLimited } from './for-each-limited.ts'
 import { type HashCache, noHashCache, openHashCache } from './hash-cache.ts'
@@ -72,11 +73,11 @@ export async function uploadFolder(
   try {
     return await attempt(connection, root, cache, options, startedAt)
   } catch (first) {
-    if (!(first instanceof FileChanged)) throw toCroftError(first, options.signal)
+    if (!(first instanceof FileChanged)) throw first
     try {
       return await attempt(connection, root, cache, options, startedAt)
     } catch (second) {
-      throw toCroftError(second, options.signal)
+      throw second instanceof FileChanged ? keepsChanging(second) : second
     }
   }
 }
@@ -144,7 +145,7 @@ async function hashAll(
 
   const rootPath = fromText(root)
   await forEachLimited(unknown, CONCURRENT_HASHES, async (file) => {
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const startedAtMs = Date.now()
     const hash = await hashFile(rootPath, file)
     cache.set(file.identity, hash, startedAtMs)
@@ -170,18 +171,12 @@ async function openCache(root: string): Promise<HashCache> {
   return { ...cache, save: () => cache.save().catch(() => undefined) }
 }
 
-function toCroftError(error: unknown, signal: AbortSignal | undefined): unknown {
-  if (signal?.aborted === true && !(error instanceof CroftError)) {
-    return new AbortedError('The upload was aborted', { cause: signal.reason })
-  }
-  if (error instanceof FileChanged) {
-    const path = toText(error.path)
-    return new UploadError(path, `The file ${path} keeps changing while it is uploaded`, {
-      cause: error,
-      remedy: 'Upload again when nothing writes to it, or exclude it in .croftignore',
-    })
-  }
-  return error
+function keepsChanging(error: FileChanged): UploadError {
+  const path = toText(error.path)
+  return new UploadError(path, `The file ${path} keeps changing while it is uploaded`, {
+    cause: error,
+    remedy: 'Upload again when nothing writes to it, or exclude it in .croftignore',
+  })
 }
 
 function bytesOf(files: readonly LocalFile[]): number {

@@ -2,6 +2,7 @@ import type { BigIntStats, Dirent } from 'node:fs'
 import { constants, lstat as lstatCallback } from 'node:fs'
 import { open, readdir, readlink } from 'node:fs/promises'
 import { join } from 'node:path'
+import { throwIfAborted } from '../abort.ts'
 import { LocalFileError, UploadError } from '../errors.ts'
 import { type BytePath, fromBytes, fromText, toBytes, toText } from './byte-path.ts'
 import {
@@ -88,7 +89,7 @@ export async function walk(root: string, options: WalkOptions = {}): Promise<Loc
       if (running === 0 && !failed) resolve()
     }
     const visit = async (pending: Pending) => {
-      options.signal?.throwIfAborted()
+      throwIfAborted(options.signal)
       const found = await readDirectory(rootBytes, pending, options)
       for (const { entry, scope } of found) {
         entries.push(entry)

@@ -1,0 +1,57 @@
+import { type Change as WireChange, ChangeKind, SnapshotService } from '../proto/index.ts'
+import type { Connection } from './client/connection.ts'
+import { type EntryKind, kindFromWire } from './files.ts'
+import { type ReadPath, textOf } from './view-path.ts'
+
+/** One difference between the view and its base. */
+export interface Change extends ReadPath {
+  readonly kind: 'created' | 'modified' | 'deleted' | 'renamed' | 'mode'
+  /** Where it was before, for `renamed`. */
+  readonly from?: string
+  readonly rawFrom?: Uint8Array
+  readonly type: EntryKind
+  readonly sizeBytes: number
+  /** Permission bits (07777). */
+  readonly mode: number
+  /** The bits before, for `mode` and `modified`. */
+  readonly oldMode?: number
+  /** For `renamed`: the contents changed too. */
+  readonly modified?: boolean
+}
+
+export async function listChanges(
+  connection: Connection,
+  sandboxId: string,
+  options: { readonly signal?: AbortSignal },
+): Promise<Change[]> {
+  const changes: Change[] = []
+  for await (const batch of connection.serverStream(SnapshotService.method.listChanges, { sandboxId }, options)) {
+    for (const change of batch.changes) changes.push(fromWire(change))
+  }
+  return changes
+}
+
+const KINDS: Record<ChangeKind, Change['kind']> = {
+  [ChangeKind.UNSPECIFIED]: 'modified',
+  [ChangeKind.CREATED]: 'created',
+  [ChangeKind.MODIFIED]: 'modified',
+  [ChangeKind.DELETED]: 'deleted',
+  [ChangeKind.RENAMED]: 'renamed',
+  [ChangeKind.MODE]: 'mode',
+}
+
+function fromWire(change: WireChange): Change {
+  const kind = KINDS[change.kind]
+  return {
+    kind,
+    path: textOf(change.path),
+    rawPath: change.path,
+    ...(kind === 'renamed'
+      ? { from: textOf(change.from), rawFrom: change.from, modified: change.modified }
+      : {}),
+    type: kindFromWire(change.fileKind),
+    sizeBytes: Number(change.size),
+    mode: change.mode,
+    ...(kind === 'mode' || kind === 'modified' ? { oldMode: change.oldMode } : {}),
+  }
+}

@@ -1,0 +1,94 @@
+import { type ExecOutput, ExecOutput_OutputType } from '../proto/index.ts'
+import { CommandOutput, type CommandResult, type OutputEvent } from './command-output.ts'
+import { msFrom } from './durations.ts'
+import { CommandFailedError, CommandTimeoutError, InternalError, TimeoutError } from './errors.ts'
+
+/**
+ * The result to come, and the output on its way: `await` it, iterate over it, or both. Leaving the loop early
+ * ends the command. Output that nobody iterates over is kept up to `maxOutputBytes`.
+ */
+export type RunningCommand = Promise<CommandResult> & AsyncIterable<OutputEvent>
+
+export interface WatchOptions {
+  /** Called with each piece of output, in order; the command waits for a promise. */
+  readonly onStdout?: OutputCallback
+  readonly onStderr?: OutputCallback
+  /** Reject with a `CommandFailedError` where the exit code is not 0. Default false. */
+  readonly check?: boolean
+  /** How much of stdout, and of stderr, is kept for the result, in bytes. Default 64 MiB. */
+  readonly maxOutputBytes?: number
+  /** Ends the command and rejects with an `AbortedError`. */
+  readonly signal?: AbortSignal
+}
+
+export type OutputCallback = (text: string, data: Uint8Array) => void | Promise<void>
+
+export const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+
+/** As timeout(1) does. */
+export const TIMEOUT_EXIT_CODE = 124
+
+/** `open` begins the call, which ends when its signal fires. */
+export function runningCommand(
+  command: string,
+  open: (signal: AbortSignal) => AsyncIterable<ExecOutput>,
+  options: WatchOptions,
+): RunningCommand {
+  const left = new AbortController()
+  const signal = options.signal === undefined ? left.signal : AbortSignal.any([options.signal, left.signal])
+  const output = new CommandOutput(options.maxOutputBytes ?? DEFAULT_MAX_OUTPUT_BYTES)
+
+  const result = collect(command, () => open(signal), output, options).then(
+    (outcome) => {
+      output.end()
+      return outcome
+    },
+    (error: unknown) => {
+      output.end(error)
+      throw error
+    },
+  )
+  // Who only iterates learns of a failure there; it must not end the process as an unhandled rejection too.
+  result.catch(() => undefined)
+  return Object.assign(result, { [Symbol.asyncIterator]: () => output.read(() => left.abort()) })
+}
+
+async function collect(
+  command: string,
+  open: () => AsyncIterable<ExecOutput>,
+  output: CommandOutput,
+  options: WatchOptions,
+): Promise<CommandResult> {
+  const startedAt = performance.now()
+  let exit: { exitCode: number; signal: string; durationMs: number } | undefined
+  try {
+    for await (const message of open()) {
+      if (message.exit !== undefined) {
+        const { exitCode, signal, duration } = message.exit
+        exit = { exitCode, signal, durationMs: msFrom(duration) }
+      } else {
+        await take(output.toEvent(streamOf(message), message.data), output, options)
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof TimeoutError)) throw error
+    const durationMs = performance.now() - startedAt
+    const partial = output.outcome({ exitCode: TIMEOUT_EXIT_CODE, signal: '', durationMs })
+    throw new CommandTimeoutError(command, partial, { cause: error })
+  }
+  if (exit === undefined) throw new InternalError(`The server did not say how \`${command}\` ended`)
+
+  const result = output.outcome(exit)
+  if (options.check === true && result.exitCode !== 0) throw new CommandFailedError(command, result)
+  return result
+}
+
+async function take(event: OutputEvent, output: CommandOutput, options: WatchOptions): Promise<void> {
+  const callback = event.type === 'stdout' ? options.onStdout : options.onStderr
+  if (callback !== undefined) await callback(event.text, event.data)
+  await output.push(event)
+}
+
+function streamOf(message: ExecOutput): OutputEvent['type'] {
+  return message.type === ExecOutput_OutputType.STDERR ? 'stderr' : 'stdout'
+}

@@ -1,0 +1,75 @@
+import { SandboxStatus, type Sandbox as WireSandbox } from '../proto/index.ts'
+import { dateFrom } from './durations.ts'
+import { type Rule, ruleFromWire } from './rules.ts'
+import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
+import type { Resources } from './sandbox-spec.ts'
+
+export interface SandboxInfo {
+  readonly id: string
+  readonly codebaseId: string
+  readonly status: 'pending' | 'running' | 'stopped' | 'error'
+  /** Why the status is `error`; empty otherwise. */
+  readonly error: string
+  /** Empty where there is none. */
+  readonly preset: string
+  /** All rules in force, those of the preset first. */
+  readonly permissions: readonly Rule[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly runtime: RuntimeName
+  /** Empty where there is none. */
+  readonly image: string
+  readonly resources: Resources
+  readonly createdAt?: Date
+  readonly startedAt?: Date
+  readonly stoppedAt?: Date
+  readonly expiresAt?: Date
+  /** SHA-256 of the root that the view is based on, in hex. */
+  readonly baseRootHash: string
+}
+
+export function infoFromWire(sandbox: WireSandbox): SandboxInfo {
+  return {
+    id: sandbox.id,
+    codebaseId: sandbox.codebaseId,
+    status: STATUS_NAMES[sandbox.status],
+    error: sandbox.error,
+    preset: sandbox.preset,
+    permissions: sandbox.permissions.map(ruleFromWire),
+    labels: sandbox.labels,
+    runtime: runtimeFromWire(sandbox.runtime),
+    image: sandbox.image,
+    resources: resourcesFromWire(sandbox),
+    ...definedDates({
+      createdAt: dateFrom(sandbox.createdAt),
+      startedAt: dateFrom(sandbox.startedAt),
+      stoppedAt: dateFrom(sandbox.stoppedAt),
+      expiresAt: dateFrom(sandbox.expiresAt),
+    }),
+    baseRootHash: Buffer.from(sandbox.baseRootHash).toString('hex'),
+  }
+}
+
+const STATUS_NAMES: Record<SandboxStatus, SandboxInfo['status']> = {
+  [SandboxStatus.UNSPECIFIED]: 'pending',
+  [SandboxStatus.PENDING]: 'pending',
+  [SandboxStatus.RUNNING]: 'running',
+  [SandboxStatus.STOPPED]: 'stopped',
+  [SandboxStatus.ERROR]: 'error',
+}
+
+const PERIOD_US = 100_000
+
+function resourcesFromWire({ resources }: WireSandbox): Resources {
+  return {
+    ...(resources?.memoryBytes ? { memoryBytes: Number(resources.memoryBytes) } : {}),
+    ...(resources?.cpuQuota ? { cpus: Number(resources.cpuQuota) / PERIOD_US } : {}),
+    ...(resources?.cpuShares ? { cpuShares: Number(resources.cpuShares) } : {}),
+    ...(resources?.pidsLimit ? { pids: Number(resources.pidsLimit) } : {}),
+  }
+}
+
+type Dates = { [K in 'createdAt' | 'startedAt' | 'stoppedAt' | 'expiresAt']?: Date }
+
+function definedDates(dates: { [K in keyof Dates]: Date | undefined }): Dates {
+  return Object.fromEntries(Object.entries(dates).filter(([, date]) => date !== undefined))
+}

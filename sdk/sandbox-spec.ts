@@ -1,0 +1,96 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { type CreateSandboxRequestSchema, NetworkPolicy_Mode } from '../proto/index.ts'
+import { durationFrom } from './durations.ts'
+import { InvalidArgumentError } from './errors.ts'
+import { DEFAULT_PRESET, type Rules, rulesToWire } from './rules.ts'
+import { type RuntimeName, runtimeToWire } from './runtime-names.ts'
+import type { ServerChoice } from './server.ts'
+
+/** What a sandbox is to be, besides its files. */
+export interface SandboxOptions {
+  /** Rules to begin with. `null`: none, so everything is hidden. Default `agent-safe`. */
+  readonly preset?: string | null
+  /** Added after those of the preset, so that they win ties. */
+  readonly permissions?: Rules
+  /** Default: the server's, which is bwrap. */
+  readonly runtime?: RuntimeName
+  /** For runtimes that have images. */
+  readonly image?: string
+  /** What is absent is not limited, but by the server. */
+  readonly resources?: Resources
+  /** `off`: a loop-back of its own only. A list: these hosts, as `host`, `host:port` or `*.domain`. Default `off`. */
+  readonly network?: 'off' | 'full' | { readonly allow: readonly string[] }
+  readonly labels?: Readonly<Record<string, string>>
+  /** Milliseconds after which the server destroys the sandbox. Default: never. */
+  readonly timeoutMs?: number
+  /** Start it too. Default true. */
+  readonly start?: boolean
+  /** Aborts the making; a sandbox that was made already is destroyed. */
+  readonly signal?: AbortSignal
+  /** Default: CROFT_SERVER, or this user's own server, which is started where it does not run. */
+  readonly server?: ServerChoice
+}
+
+export interface Resources {
+  readonly memoryBytes?: number
+  /** 0.5 is half of one CPU's time. */
+  readonly cpus?: number
+  /** A weight against other sandboxes; the kernel's default is 1024. */
+  readonly cpuShares?: number
+  /** Processes and threads at one time. */
+  readonly pids?: number
+}
+
+/** Throws an `InvalidArgumentError` naming the option. */
+export function createRequest(
+  codebaseId: string,
+  options: SandboxOptions,
+): MessageInitShape<typeof CreateSandboxRequestSchema> {
+  const { network, resources, timeoutMs } = options
+  return {
+    codebaseId,
+    permissions: rulesToWire(options.permissions),
+    preset: presetToWire(options.preset),
+    labels: { ...options.labels },
+    runtime: runtimeToWire(options.runtime),
+    image: options.image ?? '',
+    start: options.start ?? true,
+    ...(timeoutMs === undefined ? {} : { expiresIn: durationFrom(timeoutMs, 'timeoutMs') }),
+    ...(resources === undefined ? {} : { resources: resourcesToWire(resources) }),
+    ...(network === undefined ? {} : { network: networkToWire(network) }),
+  }
+}
+
+export function presetToWire(preset: string | null | undefined): string {
+  return preset === null ? '' : (preset ?? DEFAULT_PRESET)
+}
+
+/** The kernel counts CPU time in periods of 100 ms. */
+const PERIOD_US = 100_000
+
+function resourcesToWire(resources: Resources) {
+  return {
+    memoryBytes: limit(resources.memoryBytes, 'resources.memoryBytes'),
+    cpuQuota: limit(resources.cpus === undefined ? undefined : Math.round(resources.cpus * PERIOD_US), 'resources.cpus'),
+    cpuShares: limit(resources.cpuShares, 'resources.cpuShares'),
+    pidsLimit: limit(resources.pids, 'resources.pids'),
+  }
+}
+
+/** On the wire 0 is no limit; an option that is 0 is a mistake. */
+function limit(value: number | undefined, option: string): bigint {
+  if (value === undefined) return 0n
+  if (!Number.isSafeInteger(value) || value < 1) {
+    throw new InvalidArgumentError(`${option} must be a positive number`, option)
+  }
+  return BigInt(value)
+}
+
+function networkToWire(network: NonNullable<SandboxOptions['network']>) {
+  if (network === 'off') return { mode: NetworkPolicy_Mode.OFF }
+  if (network === 'full') return { mode: NetworkPolicy_Mode.FULL }
+  if (typeof network === 'object' && Array.isArray(network.allow)) {
+    return { mode: NetworkPolicy_Mode.ALLOW_LIST, allow: [...network.allow] }
+  }
+  throw new InvalidArgumentError('network must be off, full or { allow: [hosts] }', 'network')
+}

@@ -1,0 +1,267 @@
+import type { Writable } from 'node:stream'
+import { CodebaseService, SandboxService, type Sandbox as WireSandbox } from '../proto/index.ts'
+import { throwIfAborted } from './abort.ts'
+import { type Change, listChanges } from './changes.ts'
+import type { Connection } from './client/connection.ts'
+import type { CommandResult } from './command-output.ts'
+import { type Command, Commands, type RunOptions } from './commands.ts'
+import { NotFoundError } from './errors.ts'
+import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
+import { Files } from './files.ts'
+import { Pty, type PtyOptions } from './pty.ts'
+import { type Rules, rulesToWire } from './rules.ts'
+import { infoFromWire, type SandboxInfo } from './sandbox-info.ts'
+import { createRequest, presetToWire, type SandboxOptions } from './sandbox-spec.ts'
+import { openServer, type ServerChoice } from './server.ts'
+import { Session, type SessionOptions } from './session.ts'
+import { type UploadOptions, type UploadProgress, type UploadResult, uploadFolder } from './upload/upload.ts'
+
+export interface FromLocalOptions extends SandboxOptions, Pick<UploadOptions, 'ignore' | 'include' | 'onSkip'> {
+  readonly onProgress?: (progress: UploadProgress) => void
+}
+
+export interface CreateOptions extends SandboxOptions {
+  /** Id of a codebase that the server has. */
+  readonly codebase: string
+}
+
+export interface ServerOption {
+  /** Default: CROFT_SERVER, or this user's own server, which is started where it does not run. */
+  readonly server?: ServerChoice
+  readonly signal?: AbortSignal
+}
+
+/**
+ * Set on sandboxes whose codebase was uploaded for them alone: it goes with them. A label, so that another
+ * process that kills the sandbox knows it too.
+ */
+const OWNS_CODEBASE_LABEL = 'croft.owns-codebase'
+
+/**
+ * One sandbox: its commands, its files and what it changed. Every failure is a `CroftError`.
+ *
+ * ```ts
+ * await using sandbox = await Sandbox.fromLocal('./project', { permissions: { '/build/**': 'write' } })
+ * const { stdout } = await sandbox.run('npm test')
+ * ```
+ */
+export class Sandbox implements AsyncDisposable {
+  readonly id: string
+  readonly codebaseId: string
+  readonly commands: Commands
+  readonly files: Files
+  /** Of the upload, for a sandbox made by `fromLocal`. */
+  readonly upload: UploadResult | undefined
+  readonly #connection: Connection
+  readonly #ownsConnection: boolean
+  readonly #onDispose: 'kill' | 'close'
+  #labels: Readonly<Record<string, string>>
+
+  private constructor(
+    made: { sandbox: WireSandbox; upload?: UploadResult; onDispose: 'kill' | 'close' },
+    server: { connection: Connection; owned: boolean },
+  ) {
+    this.id = made.sandbox.id
+    this.codebaseId = made.sandbox.codebaseId
+    this.upload = made.upload
+    this.#labels = made.sandbox.labels
+    this.#onDispose = made.onDispose
+    this.#connection = server.connection
+    this.#ownsConnection = server.owned
+    this.commands = new Commands(server.connection, this.id)
+    this.files = new Files(server.connection, this.id)
+  }
+
+  /**
+   * Uploads a folder and makes a sandbox that sees it, behind the rules. The folder itself is never written
+   * to. What git ignores is left out, unless `include` or `ignore` say otherwise. The uploaded codebase goes
+   * with the sandbox; `await using` destroys both.
+   */
+  static async fromLocal(folder: string, options: FromLocalOptions = {}): Promise<Sandbox> {
+    const labels = { ...options.labels, [OWNS_CODEBASE_LABEL]: 'true' }
+    // Built once before anything is done, so that a bad option costs no upload.
+    createRequest('', { ...options, labels })
+    return await withServer(options, async (server) => {
+      const upload = await uploadFolder(server.connection, folder, options)
+      try {
+        const sandbox = await createSandbox(server.connection, upload.codebaseId, { ...options, labels })
+        return new Sandbox({ sandbox, upload, onDispose: 'kill' }, server)
+      } catch (error) {
+        await deleteCodebase(server.connection, upload.codebaseId)
+        throw error
+      }
+    })
+  }
+
+  /** A sandbox on a codebase that the server has. `await using` destroys it; the codebase stays. */
+  static async create(options: CreateOptions): Promise<Sandbox> {
+    createRequest(options.codebase, options)
+    return await withServer(options, async (server) => {
+      const sandbox = await createSandbox(server.connection, options.codebase, options)
+      return new Sandbox({ sandbox, onDispose: 'kill' }, server)
+    })
+  }
+
+  /** One that exists. `await using` lets go of it and leaves it as it is. Rejects with `NotFoundError`. */
+  static async connect(id: string, options: ServerOption = {}): Promise<Sandbox> {
+    return await withServer(options, async (server) => {
+      const request = { sandboxId: id }
+      const sandbox = await server.connection.unary(SandboxService.method.getSandbox, request, options)
+      return new Sandbox({ sandbox, onDispose: 'close' }, server)
+    })
+  }
+
+  /** All of them, or those of one codebase. */
+  static async list(options: ServerOption & { readonly codebaseId?: string } = {}): Promise<SandboxInfo[]> {
+    const { connection, owned } = await openServer(options.server, options.signal)
+    try {
+      const found: SandboxInfo[] = []
+      let pageToken = ''
+      do {
+        const request = { codebaseId: options.codebaseId ?? '', pageToken }
+        const page = await connection.unary(SandboxService.method.listSandboxes, request, options)
+        found.push(...page.sandboxes.map(infoFromWire))
+        pageToken = page.nextPageToken
+      } while (pageToken !== '')
+      return found
+    } finally {
+      if (owned) connection.close()
+    }
+  }
+
+  async info(): Promise<SandboxInfo> {
+    return infoFromWire(await this.#connection.unary(SandboxService.method.getSandbox, { sandboxId: this.id }))
+  }
+
+  /** `sb.commands.run`, for who only wants the result. */
+  async run(command: Command, options: RunOptions = {}): Promise<CommandResult> {
+    return await this.commands.run(command, options)
+  }
+
+  /** A shell that keeps its state from one command to the next. */
+  async session(options: SessionOptions = {}): Promise<Session> {
+    return await Session.create(this.#connection, this.id, options)
+  }
+
+  /** A command with a terminal; without `command` a login shell. */
+  pty(options: PtyOptions = {}): Pty {
+    return new Pty(this.#connection, this.id, options)
+  }
+
+  /** Every difference between the view and its base; what the rules hide too. */
+  async changes(options: { readonly signal?: AbortSignal } = {}): Promise<Change[]> {
+    return await listChanges(this.#connection, this.id, options)
+  }
+
+  /**
+   * A tar of the view, or of what changed. With `to`, a path or a stream, it is written there: a file appears
+   * under its name only when it is whole.
+   */
+  exportSnapshot(options: ExportOptions & { readonly to: string | Writable }): Promise<ExportResult>
+  exportSnapshot(options?: ExportOptions & { readonly to?: undefined }): AsyncIterable<Uint8Array>
+  exportSnapshot(
+    options: ExportOptions & { readonly to?: string | Writable | undefined } = {},
+  ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
+    const tar = exportStream(this.#connection, this.id, options)
+    return options.to === undefined ? tar : exportTo(tar, options.to)
+  }
+
+  /**
+   * Replaces all rules, in force from the next call inside. A list of rules alone is added to nothing: what it
+   * does not name is hidden.
+   */
+  async setPermissions(
+    permissions: Rules | { readonly preset: string | null; readonly permissions?: Rules },
+  ): Promise<SandboxInfo> {
+    const withPreset = isWithPreset(permissions)
+    const request = {
+      sandboxId: this.id,
+      preset: withPreset ? presetToWire(permissions.preset) : '',
+      permissions: rulesToWire(withPreset ? permissions.permissions : permissions),
+    }
+    return infoFromWire(await this.#connection.unary(SandboxService.method.setPermissions, request))
+  }
+
+  /** Ends its processes; the files stay. Rejects with `FailedPreconditionError` where it does not run. */
+  async stop(): Promise<SandboxInfo> {
+    return infoFromWire(await this.#connection.unary(SandboxService.method.stopSandbox, { sandboxId: this.id }))
+  }
+
+  /** Rejects with `FailedPreconditionError` where it runs already. */
+  async start(): Promise<SandboxInfo> {
+    return infoFromWire(await this.#connection.unary(SandboxService.method.startSandbox, { sandboxId: this.id }))
+  }
+
+  /** Destroys it with all that it changed. One that is gone already is no error. */
+  async kill(): Promise<void> {
+    try {
+      await destroySandbox(this.#connection, this.id)
+      if (this.#labels[OWNS_CODEBASE_LABEL] === 'true') await deleteCodebase(this.#connection, this.codebaseId)
+    } finally {
+      this.close()
+    }
+  }
+
+  /** Lets go of the connection; the sandbox stays as it is. */
+  close(): void {
+    if (this.#ownsConnection) this.#connection.close()
+  }
+
+  /** `kill` for one that was made here, `close` for one that was connected to. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#onDispose === 'kill') await this.kill()
+    else this.close()
+  }
+}
+
+async function withServer<T>(
+  options: { readonly server?: ServerChoice; readonly signal?: AbortSignal },
+  work: (server: { connection: Connection; owned: boolean }) => Promise<T>,
+): Promise<T> {
+  const server = await openServer(options.server, options.signal)
+  try {
+    return await work(server)
+  } catch (error) {
+    if (server.owned) server.connection.close()
+    throw error
+  }
+}
+
+/**
+ * Not cancelled half-way: whether the server had made it then, nobody could tell. It is waited for, and
+ * destroyed where nobody wants it any more.
+ */
+async function createSandbox(connection: Connection, codebaseId: string, options: SandboxOptions): Promise<WireSandbox> {
+  throwIfAborted(options.signal)
+  const sandbox = await connection.unary(SandboxService.method.createSandbox, createRequest(codebaseId, options))
+  if (options.signal?.aborted === true) {
+    await destroySandbox(connection, sandbox.id)
+    throwIfAborted(options.signal)
+  }
+  return sandbox
+}
+
+async function destroySandbox(connection: Connection, sandboxId: string): Promise<void> {
+  await unlessGone(connection.unary(SandboxService.method.destroySandbox, { sandboxId }))
+}
+
+async function deleteCodebase(connection: Connection, codebaseId: string): Promise<void> {
+  await unlessGone(connection.unary(CodebaseService.method.deleteCodebase, { codebaseId }))
+}
+
+async function unlessGone(call: Promise<unknown>): Promise<void> {
+  try {
+    await call
+  } catch (error) {
+    if (!(error instanceof NotFoundError)) throw error
+  }
+}
+
+/** Apart from the short form of rules, whose values are levels: `{ preset: 'write' }` would be a rule for /preset. */
+function isWithPreset(
+  permissions: Rules | { readonly preset: string | null; readonly permissions?: Rules },
+): permissions is { readonly preset: string | null; readonly permissions?: Rules } {
+  if (Array.isArray(permissions) || !Object.hasOwn(permissions, 'preset')) return false
+  const { preset } = permissions as { preset: unknown }
+  return !(typeof preset === 'string' && ['none', 'view', 'read', 'write'].includes(preset))
+}

@@ -1,0 +1,117 @@
+import { CodebaseService, RuntimeType, SandboxService, ServerService } from '../proto/index.ts'
+import type { Connection } from './client/connection.ts'
+import type { ServerOptions } from './connect/address.ts'
+import { connect } from './connect/connect.ts'
+import { type Rule, ruleFromWire } from './rules.ts'
+import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
+import { type UploadOptions, type UploadResult, uploadFolder } from './upload/upload.ts'
+
+export interface ServerInfo {
+  readonly version: string
+  /** Another one after each start. */
+  readonly instance: string
+  readonly pid: number
+  readonly runtimes: readonly RuntimeInfo[]
+}
+
+export interface RuntimeInfo {
+  readonly name: RuntimeName
+  readonly available: boolean
+  /** Why it is not available, and what mends that; empty where it is. */
+  readonly reason: string
+  readonly capabilities: readonly string[]
+}
+
+export interface Preset {
+  readonly name: string
+  readonly description: string
+  readonly rules: readonly Rule[]
+}
+
+/** What to pass as `server`: where it is, in short its URL, or a connection to share between sandboxes. */
+export type ServerChoice = Server | ServerOptions | string
+
+/**
+ * A connection to a Croft server. Only needed to share one between many sandboxes, and for what belongs to no
+ * sandbox; `Sandbox` makes its own otherwise. An open one does not keep the process alive.
+ */
+export class Server implements AsyncDisposable {
+  readonly #connection: Connection
+
+  private constructor(connection: Connection) {
+    this.#connection = connection
+  }
+
+  /**
+   * Without options: CROFT_SERVER, or this user's own server, which is started where it does not run.
+   * Rejects with `ServerUnreachableError`, `ServerStartError` or `InvalidArgumentError`.
+   */
+  static async connect(options: ServerOptions | string = {}, signal?: AbortSignal): Promise<Server> {
+    return new Server(await connect(typeof options === 'string' ? { url: options } : options, signal))
+  }
+
+  /** `unix:///path` or `host:port`. */
+  get address(): string {
+    return this.#connection.address
+  }
+
+  /** @internal */
+  get connection(): Connection {
+    return this.#connection
+  }
+
+  async info(): Promise<ServerInfo> {
+    const info = await this.#connection.unary(ServerService.method.getServerInfo, {})
+    return {
+      version: info.version,
+      instance: info.instance,
+      pid: info.pid,
+      runtimes: info.runtimes
+        .filter((runtime) => runtime.type !== RuntimeType.UNSPECIFIED)
+        .map((runtime) => ({
+          name: runtimeFromWire(runtime.type),
+          available: runtime.available,
+          reason: runtime.reason,
+          capabilities: runtime.capabilities,
+        })),
+    }
+  }
+
+  async presets(): Promise<Preset[]> {
+    const { presets } = await this.#connection.unary(SandboxService.method.listPresets, {})
+    return presets.map(({ name, description, permissions }) => ({
+      name,
+      description,
+      rules: permissions.map(ruleFromWire),
+    }))
+  }
+
+  /** Puts a folder on the server as a codebase, for `Sandbox.create`. See `UploadOptions` for what is left out. */
+  async uploadFolder(folder: string, options: UploadOptions = {}): Promise<UploadResult> {
+    return await uploadFolder(this.#connection, folder, options)
+  }
+
+  /** Rejects with a `FailedPreconditionError` while a sandbox uses it, with a `NotFoundError` if it is gone. */
+  async deleteCodebase(codebaseId: string): Promise<void> {
+    await this.#connection.unary(CodebaseService.method.deleteCodebase, { codebaseId })
+  }
+
+  /** Closes the connection; the server goes on. */
+  close(): void {
+    this.#connection.close()
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close()
+  }
+}
+
+/** The connection to use, and whether whoever asked is to close it. */
+export async function openServer(
+  choice: ServerChoice | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ connection: Connection; owned: boolean }> {
+  if (choice instanceof Server) return { connection: choice.connection, owned: false }
+  const { connection } = await Server.connect(choice, signal)
+  return { connection, owned: true }
+}
