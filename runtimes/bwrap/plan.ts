@@ -1,0 +1,112 @@
+import { posix } from 'node:path'
+import type { LaunchSpec } from '../contract/runtime.ts'
+
+/** What of the host goes into a plan; found once by `readHost`. */
+export interface BwrapHost {
+  /** `/bin` and the like where they are links into `/usr`, with their targets. */
+  readonly links: readonly { readonly path: string; readonly target: string }[]
+  /** Those that are directories of their own. */
+  readonly directories: readonly string[]
+  /** The generated `/etc`, and what of the host's is bound into it. */
+  readonly etcDir: string
+  readonly etcBinds: readonly string[]
+}
+
+export interface BwrapPlanOptions {
+  /** Further host paths to show, read-only, at the same place. They must exist. */
+  readonly extraReadOnly?: readonly string[]
+}
+
+/** As numbers of descriptors that bubblewrap is started with. */
+export const CHANNEL_FD = 3
+export const AGENT_FD = 4
+export const FIRST_GROUP_FD = 5
+
+export const INSIDE_UID = 1000
+export const INSIDE_GID = 1000
+export const HOME = '/home/croft'
+
+/** Of `/tmp`, and of the home, where the limits do not say. */
+export const DEFAULT_TMP_BYTES = 1 << 30
+export const RUN_BYTES = 16 << 20
+export const SHM_BYTES = 64 << 20
+
+/**
+ * The arguments of bubblewrap for one sandbox. Pure. Every place inside that can be written to has a size: the
+ * root and `/dev` are made read-only when all is in them.
+ */
+export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanOptions = {}): string[] {
+  const tmpBytes = String(spec.limits.tmpBytes ?? DEFAULT_TMP_BYTES)
+  return [
+    // A namespace of each kind; none of its own below, since those are where kernel holes are reached.
+    ...['--unshare-all', '--unshare-user', '--disable-userns'],
+    ...['--uid', String(INSIDE_UID), '--gid', String(INSIDE_GID), '--hostname', spec.hostname],
+    // No terminal of ours to push input into; no life after ours; no right of any kind.
+    ...['--new-session', '--die-with-parent', '--as-pid-1', '--cap-drop', 'ALL', '--clearenv'],
+    ...['--ro-bind', '/usr', '/usr'],
+    ...host.links.flatMap(({ path, target }) => ['--symlink', target, path]),
+    ...host.directories.flatMap((path) => ['--ro-bind', path, path]),
+    ...['--ro-bind', host.etcDir, '/etc'],
+    ...host.etcBinds.flatMap((path) => ['--ro-bind', path, path]),
+    ...['--proc', '/proc'],
+    ...['--dev', '/dev', '--perms', '1777', '--size', String(SHM_BYTES), '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
+    ...['--perms', '1777', '--size', tmpBytes, '--tmpfs', '/tmp'],
+    ...['--dir', '/var', '--symlink', '/tmp', '/var/tmp', '--symlink', '/run', '/var/run'],
+    ...['--perms', '0755', '--size', String(RUN_BYTES), '--tmpfs', '/run'],
+    ...['--dir', '/home', '--perms', '0700', '--size', tmpBytes, '--tmpfs', HOME],
+    ...(options.extraReadOnly ?? []).flatMap((path) => ['--ro-bind', path, path]),
+    ...['--bind', spec.viewPath, spec.workspace],
+    ...['--remount-ro', '/', '--chdir', '/'],
+    // By descriptor: the sandbox's user need not reach the file by a path, and nothing of it shows inside.
+    ...['--', `/proc/self/fd/${AGENT_FD}`, String(CHANNEL_FD)],
+  ]
+}
+
+/** What is wrong with the parts of a spec that a plan is made of, with the field's name; undefined if nothing. */
+export function faultInSpec(spec: LaunchSpec): string | undefined {
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.sandboxId)) return `sandboxId is not a plain name: ${JSON.stringify(spec.sandboxId)}`
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.instance)) return `instance is not a plain name: ${JSON.stringify(spec.instance)}`
+  if (!/^[A-Za-z0-9]([A-Za-z0-9-]{0,62})$/.test(spec.hostname)) return `hostname is not one: ${JSON.stringify(spec.hostname)}`
+  for (const field of ['viewPath', 'workspace'] as const) {
+    const path = spec[field]
+    if (!posix.isAbsolute(path) || posix.normalize(path) !== path || path.includes('\0')) {
+      return `${field} is not an absolute, normal path: ${JSON.stringify(path)}`
+    }
+  }
+  const top = `/${spec.workspace.split('/')[1] ?? ''}`
+  if (TAKEN.includes(top) || TAKEN_ITSELF.includes(spec.workspace)) return `workspace is taken by the system: ${spec.workspace}`
+  for (const field of ['hostUid', 'hostGid'] as const) {
+    if (!Number.isInteger(spec[field]) || spec[field] < 0) return `${field} is not an id: ${spec[field]}`
+  }
+  return faultInLimits(spec.limits)
+}
+
+/** Less memory than this does not hold the agent and one program. */
+export const MIN_MEMORY_BYTES = 16 << 20
+/** The kernel takes no quota under a millisecond. */
+export const MIN_CPU_QUOTA_US = 1_000
+export const MIN_CPU_SHARES = 2
+export const MAX_CPU_SHARES = 262_144
+export const MAX_PIDS = 1 << 22
+export const MIN_TMP_BYTES = 1 << 16
+
+function faultInLimits(limits: LaunchSpec['limits']): string | undefined {
+  const ranges = {
+    memoryBytes: [MIN_MEMORY_BYTES, Number.MAX_SAFE_INTEGER],
+    cpuQuotaUs: [MIN_CPU_QUOTA_US, 1e9],
+    cpuShares: [MIN_CPU_SHARES, MAX_CPU_SHARES],
+    pids: [1, MAX_PIDS],
+    tmpBytes: [MIN_TMP_BYTES, Number.MAX_SAFE_INTEGER],
+  } as const
+  for (const [field, [least, most]] of Object.entries(ranges)) {
+    const value = limits[field as keyof typeof ranges]
+    if (value === undefined) continue
+    if (!Number.isInteger(value) || value < least || value > most) {
+      return `limits.${field} is not a whole number from ${least} to ${most}: ${value}`
+    }
+  }
+  return undefined
+}
+
+const TAKEN = ['/', '/bin', '/dev', '/etc', '/lib', '/lib32', '/lib64', '/libx32', '/proc', '/sbin', '/sys', '/usr']
+const TAKEN_ITSELF = ['/home', HOME, '/run', '/tmp', '/var', '/var/tmp', '/var/run']

@@ -1,0 +1,88 @@
+import { existsSync } from 'node:fs'
+import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { execa } from 'execa'
+import type { Capabilities, Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
+
+export interface ProbeOptions {
+  readonly bwrapPath: string
+  readonly agentPath: string
+  readonly stateDir: string
+}
+
+export interface ProbeDependencies {
+  readonly launch: (spec: LaunchSpec) => Promise<Launched>
+  readonly capabilities: () => Promise<Capabilities>
+}
+
+const NOTHING: Capabilities = {
+  memoryLimit: false,
+  cpuLimit: false,
+  pidsLimit: false,
+  terminal: false,
+  image: false,
+  networkOff: false,
+  networkAllowList: false,
+  networkFull: false,
+  stats: false,
+}
+
+/** Starts a sandbox with nothing in it, as any other is started, and ends it. Never throws. */
+export async function probeBwrap(options: ProbeOptions, dependencies: ProbeDependencies): Promise<Probe> {
+  const no = (reason: string): Probe => ({ available: false, reason, capabilities: NOTHING })
+  if (process.platform !== 'linux') return no('bubblewrap runs on Linux only: choose another runtime')
+  if (!existsSync(options.bwrapPath)) return no(`there is no ${options.bwrapPath}: apt-get install bubblewrap`)
+  if (!existsSync(options.agentPath)) return no(`the agent is not built (${options.agentPath}): npm run setup`)
+  try {
+    const version = (await execa(options.bwrapPath, ['--version'])).stdout.replace(/^bubblewrap /, '')
+    await launchOnce(options.stateDir, dependencies.launch)
+    return { available: true, version, capabilities: await dependencies.capabilities() }
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error)
+    return no(`${message}${remedyFor(message)}`)
+  }
+}
+
+async function launchOnce(stateDir: string, launch: ProbeDependencies['launch']): Promise<void> {
+  await mkdir(stateDir, { recursive: true })
+  const directory = await mkdtemp(join(stateDir, 'probe-'))
+  const view = join(directory, 'view')
+  try {
+    await mkdir(view)
+    // Whoever it runs as must reach it; mkdtemp lets only its maker in.
+    const { uid, gid } = someoneElse()
+    await chmod(directory, 0o711)
+    const sandbox = await launch({
+      sandboxId: `probe-${randomBytes(6).toString('hex')}`,
+      instance: 'probe',
+      viewPath: view,
+      workspace: '/workspace',
+      hostUid: uid,
+      hostGid: gid,
+      scratchDir: directory,
+      hostname: 'probe',
+      limits: {},
+      network: { mode: 'off' },
+    })
+    await sandbox.stop()
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+}
+
+/** `nobody`, where we may be that; else ourselves. */
+function someoneElse(): { uid: number; gid: number } {
+  const uid = process.getuid?.() ?? 0
+  return uid === 0 ? { uid: 65_534, gid: 65_534 } : { uid, gid: process.getgid?.() ?? uid }
+}
+
+function remedyFor(message: string): string {
+  if (/namespace|uid map|userns/i.test(message)) {
+    return ': allow user namespaces: sysctl -w user.max_user_namespaces=15000 (Debian before 11: kernel.unprivileged_userns_clone=1; Ubuntu 24.04: kernel.apparmor_restrict_unprivileged_userns=0)'
+  }
+  if (/find source path|Permission denied/i.test(message)) {
+    return ': let every user pass through the state directory: chmod o+x on it and on all above it'
+  }
+  return ''
+}

@@ -1,0 +1,72 @@
+import { readFile, rmdir, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+
+/** Groups whose processes do not end within this are left, and said to be. */
+const REMOVE_WITHIN_MS = 5_000
+
+export async function setLimit(directory: string, file: string, value: number | string): Promise<void> {
+  await writeFile(join(directory, file), String(value))
+}
+
+/** Absent where there is no such file, as with a controller that is off. */
+export async function readText(directory: string, file: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(directory, file), 'utf8')
+  } catch (error) {
+    if (isMissing(error)) return undefined
+    throw error
+  }
+}
+
+export async function readNumber(directory: string, file: string): Promise<number | undefined> {
+  const text = await readText(directory, file)
+  const value = Number(text)
+  return text === undefined || text.trim() === '' || !Number.isFinite(value) ? undefined : value
+}
+
+/** A value from a file of lines `name value`. */
+export async function readField(directory: string, file: string, name: string): Promise<number | undefined> {
+  const text = await readText(directory, file)
+  const line = text?.split('\n').find((candidate) => candidate.startsWith(`${name} `))
+  return line === undefined ? undefined : Number(line.slice(name.length + 1))
+}
+
+/**
+ * Ends what is in the group and removes it. Killing and removing take turns, since a process may fork between
+ * the reading of the list and the signal, and a dead one stays in the group until its parent has waited for it.
+ */
+export async function emptyAndRemove(directory: string): Promise<void> {
+  const deadline = performance.now() + REMOVE_WITHIN_MS
+  for (;;) {
+    try {
+      await rmdir(directory)
+      return
+    } catch (error) {
+      if (isMissing(error)) return
+      if ((error as NodeJS.ErrnoException).code !== 'EBUSY' || performance.now() > deadline) throw error
+    }
+    await killMembers(directory)
+    await delay(2)
+  }
+}
+
+async function killMembers(directory: string): Promise<void> {
+  const members = (await readText(directory, 'cgroup.procs')) ?? ''
+  for (const line of members.split('\n')) {
+    const pid = Number(line)
+    // 0: a process outside our pid namespace, which is nobody we started.
+    if (!Number.isInteger(pid) || pid <= 0 || pid === process.pid) continue
+    try {
+      process.kill(pid, 'SIGKILL')
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+    }
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  const code = (error as NodeJS.ErrnoException).code
+  // ENODEV: the group was removed between open and read.
+  return code === 'ENOENT' || code === 'ENODEV'
+}

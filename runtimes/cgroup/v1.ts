@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs'
+import { mkdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { emptyAndRemove, readField, readNumber, setLimit } from './files.ts'
+import { CPU_PERIOD_US, type ControlGroup, type ControlGroups, type Controller, type GroupLimits, type GroupStats } from './group.ts'
+
+/** Where this process is in each hierarchy that is mounted, as a directory. `cpuacct` only counts. */
+export type V1Directories = Partial<Record<Controller | 'cpuacct', string>>
+
+/** Version 1: one tree of groups for each controller, so a group is several directories of one name. */
+export function createV1(parents: V1Directories): ControlGroups {
+  const directoriesOf = (name: string): V1Directories =>
+    Object.fromEntries(Object.entries(parents).map(([controller, parent]) => [controller, join(parent, name)]))
+
+  return {
+    version: 1,
+    controllers: new Set((['memory', 'cpu', 'pids'] as const).filter((controller) => parents[controller] !== undefined)),
+    async create(name, limits) {
+      const directories = directoriesOf(name)
+      const group = groupOf(directories)
+      try {
+        for (const directory of distinct(directories)) await mkdir(directory)
+        await setLimits(directories, limits)
+      } catch (error) {
+        await group.remove()
+        throw error
+      }
+      return group
+    },
+    async reap(name) {
+      await groupOf(directoriesOf(name)).remove()
+    },
+  }
+}
+
+function groupOf(directories: V1Directories): ControlGroup {
+  return {
+    procsPaths: distinct(directories).map((directory) => join(directory, 'cgroup.procs')),
+    stats: () => stats(directories),
+    async remove() {
+      for (const directory of distinct(directories)) await emptyAndRemove(directory)
+    },
+  }
+}
+
+/** cpu and cpuacct are often mounted as one. */
+function distinct(directories: V1Directories): string[] {
+  return [...new Set(Object.values(directories))]
+}
+
+async function setLimits(directories: V1Directories, limits: GroupLimits): Promise<void> {
+  const { memory, cpu, pids } = directories
+  if (memory !== undefined && limits.memoryBytes !== undefined) {
+    await setLimit(memory, 'memory.limit_in_bytes', limits.memoryBytes)
+    // Absent where the kernel does not account for swap.
+    if (existsSync(join(memory, 'memory.memsw.limit_in_bytes'))) {
+      await setLimit(memory, 'memory.memsw.limit_in_bytes', limits.memoryBytes)
+    }
+  }
+  if (cpu !== undefined && limits.cpuQuotaUs !== undefined) {
+    await setLimit(cpu, 'cpu.cfs_period_us', CPU_PERIOD_US)
+    await setLimit(cpu, 'cpu.cfs_quota_us', limits.cpuQuotaUs)
+  }
+  if (cpu !== undefined && limits.cpuShares !== undefined) await setLimit(cpu, 'cpu.shares', limits.cpuShares)
+  if (pids !== undefined && limits.pids !== undefined) await setLimit(pids, 'pids.max', limits.pids)
+}
+
+async function stats({ memory, cpuacct, pids }: V1Directories): Promise<GroupStats> {
+  const [memoryBytes, memoryPeakBytes, oomKills, cpuNs, pidsNow] = await Promise.all([
+    memory && readNumber(memory, 'memory.usage_in_bytes'),
+    memory && readNumber(memory, 'memory.max_usage_in_bytes'),
+    memory && readField(memory, 'memory.oom_control', 'oom_kill'),
+    cpuacct && readNumber(cpuacct, 'cpuacct.usage'),
+    pids && readNumber(pids, 'pids.current'),
+  ])
+  return {
+    ...(typeof memoryBytes === 'number' && { memoryBytes }),
+    ...(typeof memoryPeakBytes === 'number' && { memoryPeakBytes }),
+    ...(typeof oomKills === 'number' && { oomKills }),
+    ...(typeof cpuNs === 'number' && { cpuUs: Math.round(cpuNs / 1000) }),
+    ...(typeof pidsNow === 'number' && { pids: pidsNow }),
+  }
+}
