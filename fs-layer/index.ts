@@ -1,3 +1,4 @@
 export type { Change, ChangeKind } from './view/changes.ts'
-export type { FsLayer, FsLayerOptions, NodeInfo, Principal, ViewHandle, ViewSpec } from './worker/api.ts'
+export type { NodeInfo, Principal, WriteOptions } from './view/node-info.ts'
+export type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './worker/api.ts'
 export { openFsLayer } from './worker/host.ts'

@@ -2,6 +2,7 @@ import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
+import type { NodeInfo, Principal, WriteOptions } from '../view/node-info.ts'
 
 /** The filesystem as the server sees it: one thread that holds every open view. */
 export interface FsLayer extends AsyncDisposable {
@@ -27,24 +28,6 @@ export interface ViewSpec {
   readonly rules: readonly Rule[]
   /** Whom the files belong to, as host ids. */
   readonly owner: { readonly uid: number; readonly gid: number }
-}
-
-/**
- * `sandbox`: as the commands inside, what the rules hide does not exist. `owner`: every path and right.
- */
-export type Principal = 'sandbox' | 'owner'
-
-export interface NodeInfo {
-  readonly path: ByteString
-  readonly kind: 'file' | 'directory' | 'symlink' | 'fifo' | 'socket'
-  readonly size: number
-  readonly mode: number
-  readonly mtime: number
-  readonly mtimeNsec: number
-  readonly ino: number
-  readonly nlink: number
-  /** Of a symlink. */
-  readonly target?: ByteString
 }
 
 /**
@@ -76,11 +59,4 @@ export interface ViewHandle {
   sync(): Promise<void>
   /** Unmounts if mounted, flushes, forgets. The delta stays on disk. */
   close(): Promise<void>
-}
-
-export interface WriteOptions {
-  readonly mode?: number
-  readonly parents?: boolean
-  readonly append?: boolean
-  readonly exclusive?: boolean
 }

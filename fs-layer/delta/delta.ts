@@ -1,0 +1,362 @@
+import { existsSync, mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { BatchOperation } from 'level'
+import { Level } from 'level'
+import type { ByteString, NodeId } from '../protocol/filesystem.ts'
+import type { Hash, TreeEntry } from '../store/objects.ts'
+import { DeltaDirectory } from './directory.ts'
+import type { Inode } from './inode.ts'
+import {
+  contentKey,
+  type Dentry,
+  decodeDentry,
+  decodeInode,
+  decodeMeta,
+  dentryKey,
+  encodeDentry,
+  encodeInode,
+  encodeMeta,
+  FORMAT_VERSION,
+  inodeKey,
+  META_KEY,
+  parseKey,
+} from './record.ts'
+
+type Index = Level<Buffer, Buffer>
+type Operation = BatchOperation<Index, Buffer, Buffer>
+
+export interface DeltaOptions {
+  readonly dir: string
+  readonly base: Hash
+  /** Nodes up to this number are the base's; the sandbox's own come after. */
+  readonly baseInodes: number
+  /** What the base has at a number, and in which directory. */
+  readonly baseEntry: (node: NodeId) => { readonly entry: TreeEntry; readonly parent: NodeId }
+  /** Gathered changes are written after this long. */
+  readonly flushAfterMs: number
+  /** … or when so many records are waiting. */
+  readonly flushAtRecords: number
+  /** A batch in the background failed; it is tried again with the next one. */
+  readonly onFlushFailed: (error: unknown) => void
+}
+
+/**
+ * One sandbox's changes. The index (inodes and dentries) is in memory while open, so that every call of the
+ * filesystem is answered at once; LevelDB is its durable form. Changes gather and go out as one atomic batch,
+ * in order, so that what is on disk is always a state that the view once had.
+ *
+ * Invariant: a node with a dentry here, or whose attributes differ from the base, is in `inodes`.
+ */
+export class Delta implements AsyncDisposable {
+  readonly #options: DeltaOptions
+  readonly inodes = new Map<NodeId, Inode>()
+  readonly directories = new Map<NodeId, DeltaDirectory>()
+  #nextNode: NodeId
+  /** Made when there is something to write: most sandboxes begin, and many end, without a change. */
+  #index: Promise<Index> | null = null
+  #opened: Index | null = null
+
+  #dirtyInodes = new Set<NodeId>()
+  #dirtyDentries = new Map<NodeId, Set<ByteString>>()
+  #dirtyContents = new Set<NodeId>()
+  #waiting = 0
+  /** Something was written without a sync since the last one. */
+  #unsynced = false
+  #timer: NodeJS.Timeout | null = null
+  #running: Promise<void> = Promise.resolve()
+  #queued: Promise<void> | null = null
+  #syncWanted = false
+  #afterFlush: (() => void)[] = []
+  /** Called with what a batch wrote: small contents may leave memory from then on. */
+  onFlushed: (contents: ReadonlySet<NodeId>) => void = () => {}
+
+  private constructor(options: DeltaOptions) {
+    this.#options = options
+    this.#nextNode = options.baseInodes + 1
+  }
+
+  static async open(options: DeltaOptions): Promise<Delta> {
+    const delta = new Delta(options)
+    if (existsSync(join(options.dir, 'index'))) await delta.#load()
+    return delta
+  }
+
+  get dir(): string {
+    return this.#options.dir
+  }
+
+  allocate(): NodeId {
+    return this.#nextNode++
+  }
+
+  inodeChanged(inode: Inode): void {
+    this.#dirtyInodes.add(inode.node)
+    this.#schedule()
+  }
+
+  /** For a small file's contents in memory; `inodeChanged` is the caller's to call too. */
+  contentChanged(inode: Inode): void {
+    this.#dirtyContents.add(inode.node)
+    this.#schedule()
+  }
+
+  add(inode: Inode): void {
+    inode.inDelta = true
+    this.inodes.set(inode.node, inode)
+    this.inodeChanged(inode)
+  }
+
+  drop(inode: Inode): void {
+    this.inodes.delete(inode.node)
+    this.#dirtyInodes.add(inode.node)
+    this.#dirtyContents.add(inode.node)
+    this.#schedule()
+  }
+
+  dentry(parent: NodeId, name: ByteString): Dentry | undefined {
+    return this.directories.get(parent)?.get(name)
+  }
+
+  /** `node` 0 is a whiteout. */
+  setDentry(parent: NodeId, name: ByteString, node: NodeId, shadows: readonly NodeId[]): void {
+    let directory = this.directories.get(parent)
+    if (directory === undefined) {
+      directory = new DeltaDirectory()
+      this.directories.set(parent, directory)
+    }
+    directory.set(name, node, shadows)
+    this.#dentryChanged(parent, name)
+  }
+
+  deleteDentry(parent: NodeId, name: ByteString): void {
+    const directory = this.directories.get(parent)
+    if (directory === undefined || !directory.delete(name)) return
+    if (directory.size === 0) this.directories.delete(parent)
+    this.#dentryChanged(parent, name)
+  }
+
+  /** Everything said of the names in a directory that is gone. */
+  deleteDirectory(node: NodeId): void {
+    const directory = this.directories.get(node)
+    if (directory === undefined) return
+    this.directories.delete(node)
+    for (const dentry of directory.all()) this.#dentryChanged(node, dentry.name)
+  }
+
+  /** The contents of a small file that have left memory. */
+  readContent(node: NodeId): Buffer | undefined {
+    return this.#opened?.getSync(contentKey(node))
+  }
+
+  /** Runs it when the changes made so far are written. */
+  afterFlush(run: () => void): void {
+    this.#afterFlush.push(run)
+    this.#schedule()
+  }
+
+  contentIsDirty(node: NodeId): boolean {
+    return this.#dirtyContents.has(node)
+  }
+
+  /** Resolves when every change made before the call is written, and with `durable` synced to the disk. */
+  flush(durable: boolean): Promise<void> {
+    if (!this.#dirty && !(durable && this.#unsynced)) return this.#running
+    this.#syncWanted ||= durable
+    this.#queued ??= this.#running
+      // A failed batch was told to those who waited for it; its records are dirty again and go out now.
+      .catch(() => undefined)
+      .then(() => {
+        this.#queued = null
+        this.#running = this.#write()
+        return this.#running
+      })
+    return this.#queued
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.flush(true)
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    await this.#opened?.close()
+  }
+
+  get #dirty(): boolean {
+    return this.#dirtyInodes.size > 0 || this.#dirtyDentries.size > 0 || this.#dirtyContents.size > 0
+  }
+
+  #dentryChanged(parent: NodeId, name: ByteString): void {
+    let names = this.#dirtyDentries.get(parent)
+    if (names === undefined) {
+      names = new Set()
+      this.#dirtyDentries.set(parent, names)
+    }
+    names.add(name)
+    this.#schedule()
+  }
+
+  #schedule(): void {
+    this.#waiting++
+    if (this.#waiting >= this.#options.flushAtRecords) {
+      this.#waiting = 0
+      this.#flushInBackground()
+      return
+    }
+    this.#timer ??= setTimeout(() => {
+      this.#timer = null
+      this.#flushInBackground()
+    }, this.#options.flushAfterMs)
+  }
+
+  /** The records stay dirty when it fails, so whoever must know hears of it at the next fsync. */
+  #flushInBackground(): void {
+    this.flush(false).catch((error: unknown) => this.#options.onFlushFailed(error))
+  }
+
+  async #write(): Promise<void> {
+    const durable = this.#syncWanted
+    this.#syncWanted = false
+    const index = this.#opened ?? (await (this.#index ??= this.#openIndex()))
+    // From here to the call of batch() nothing waits: the records are one moment's.
+    const inodes = this.#dirtyInodes
+    const dentries = this.#dirtyDentries
+    const contents = this.#dirtyContents
+    if (inodes.size + dentries.size + contents.size === 0 && !(durable && this.#unsynced)) return
+    this.#dirtyInodes = new Set()
+    this.#dirtyDentries = new Map()
+    this.#dirtyContents = new Set()
+    const after = this.#afterFlush
+    this.#afterFlush = []
+    this.#waiting = 0
+    const batch = this.#operations(inodes, dentries, contents)
+    this.#unsynced = true
+    try {
+      await index.batch(batch, { sync: durable })
+    } catch (error) {
+      this.#afterFlush = [...after, ...this.#afterFlush]
+      for (const node of inodes) this.#dirtyInodes.add(node)
+      for (const node of contents) this.#dirtyContents.add(node)
+      for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)
+      throw error
+    }
+    if (durable) this.#unsynced = false
+    this.onFlushed(contents)
+    for (const run of after) run()
+  }
+
+  #operations(
+    inodes: Set<NodeId>,
+    dentries: Map<NodeId, Set<ByteString>>,
+    contents: Set<NodeId>,
+  ): Operation[] {
+    const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
+    const batch: Operation[] = [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
+    for (const node of inodes) {
+      const inode = this.inodes.get(node)
+      if (inode === undefined) batch.push({ type: 'del', key: inodeKey(node) })
+      else batch.push({ type: 'put', key: inodeKey(node), value: encodeInode(inode) })
+    }
+    for (const node of contents) {
+      const inode = this.inodes.get(node)
+      if (inode?.inline == null) batch.push({ type: 'del', key: contentKey(node) })
+      else batch.push({ type: 'put', key: contentKey(node), value: inode.inline.subarray(0, inode.size) })
+    }
+    for (const [parent, names] of dentries) {
+      for (const name of names) {
+        const dentry = this.dentry(parent, name)
+        if (dentry === undefined) batch.push({ type: 'del', key: dentryKey(parent, name) })
+        else batch.push({ type: 'put', key: dentryKey(parent, name), value: encodeDentry(dentry) })
+      }
+    }
+    return batch
+  }
+
+  async #openIndex(): Promise<Index> {
+    mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 })
+    const index: Index = new Level(join(this.#options.dir, 'index'), {
+      keyEncoding: 'buffer',
+      valueEncoding: 'buffer',
+      // A delta is one of hundreds in this process; the defaults would take 12 MiB each.
+      writeBufferSize: 1 << 20,
+      cacheSize: 1 << 20,
+      maxOpenFiles: 32,
+    })
+    await index.open()
+    this.#opened = index
+    return index
+  }
+
+  async #load(): Promise<void> {
+    const index = await (this.#index ??= this.#openIndex())
+    for await (const [key, value] of index.iterator()) {
+      const parsed = parseKey(key)
+      if (parsed.kind === 'meta') this.#checkMeta(value)
+      else if (parsed.kind === 'inode') this.#loadInode(parsed.node, value)
+      else if (parsed.kind === 'dentry') this.#loadDentry(parsed.parent, decodeDentry(parsed.name, value))
+    }
+    for (const directory of this.directories.values()) directory.sort()
+    this.#nameInodes()
+  }
+
+  #checkMeta(value: Buffer): void {
+    const meta = decodeMeta(value)
+    if (meta.base !== this.#options.base)
+      throw new Error(`delta ${this.#options.dir}: made over base ${meta.base}, opened over ${this.#options.base}`)
+    this.#nextNode = meta.nextNode
+  }
+
+  #loadInode(node: NodeId, value: Buffer): void {
+    if (node > this.#options.baseInodes) {
+      this.inodes.set(node, decodeInode(node, null, value))
+      return
+    }
+    const { entry, parent } = this.#options.baseEntry(node)
+    const inode = decodeInode(node, entry, value)
+    inode.parent = parent
+    inode.name = entry.name
+    this.inodes.set(node, inode)
+  }
+
+  #loadDentry(parent: NodeId, dentry: Dentry): void {
+    let directory = this.directories.get(parent)
+    if (directory === undefined) {
+      directory = new DeltaDirectory()
+      this.directories.set(parent, directory)
+    }
+    directory.load(dentry)
+  }
+
+  /** Gives each node its names and link count, which only the dentries hold. */
+  #nameInodes(): void {
+    const named = new Set<NodeId>()
+    for (const [parent, directory] of this.directories) {
+      for (const { node, name, shadows } of directory.all()) {
+        for (const shadow of shadows) this.#placeShadow(shadow, parent, name, named)
+        if (node === 0) continue
+        const inode = this.inodes.get(node)
+        if (inode === undefined) throw new Error(`delta ${this.#options.dir}: dentry of a missing inode ${node}`)
+        if (named.has(node)) {
+          inode.otherNames ??= []
+          inode.otherNames.push({ parent, name })
+          inode.nlink++
+        } else {
+          named.add(node)
+          inode.parent = parent
+          inode.name = name
+          inode.nlink = 1
+        }
+      }
+    }
+    for (const inode of this.inodes.values()) {
+      // Unlinked but still open when the last server died; a base node without a dentry stands where it was.
+      if (inode.entry === null && !named.has(inode.node)) this.drop(inode)
+    }
+  }
+
+  #placeShadow(node: NodeId, parent: NodeId, name: ByteString, named: Set<NodeId>): void {
+    const inode = this.inodes.get(node)
+    if (inode === undefined) return
+    named.add(node)
+    inode.parent = parent
+    inode.name = name
+    inode.nlink = 0
+  }
+}

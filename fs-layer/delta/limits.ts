@@ -1,0 +1,20 @@
+/** Bytes. A file up to this size is kept in LevelDB, a larger one in a file of its own. */
+export const INLINE_MAX_BYTES = 16 * 1024
+
+/** Bytes of small contents that one view keeps in memory though they are on disk. */
+export const INLINE_CACHE_BYTES = 4 * 1024 * 1024
+
+/** Open files of one filesystem thread, for contents in files (RLIMIT_NOFILE is the process's, not ours). */
+export const OPEN_FILES_MAX = 1024
+
+/** Bytes. As ext4 with 4 KiB blocks has it; beyond it is EFBIG. */
+export const FILE_MAX_BYTES = 16 * 2 ** 40
+
+export const FLUSH_AFTER_MS = 1000
+export const FLUSH_AT_RECORDS = 8192
+
+/** Bytes of all extended attributes of one inode, names included. */
+export const XATTRS_MAX_BYTES = 64 * 1024
+
+/** ext4's own limit (ext4(5)). */
+export const LINKS_MAX = 65000

@@ -1,0 +1,116 @@
+import { Contents } from '../delta/contents.ts'
+import { Delta } from '../delta/delta.ts'
+import { FLUSH_AFTER_MS, FLUSH_AT_RECORDS } from '../delta/limits.ts'
+import type { OpenFiles } from '../delta/open-files.ts'
+import type { Device, Mounted } from '../device/device.ts'
+import type { Policy } from '../policy/policy.ts'
+import { EBUSY } from '../protocol/errno.ts'
+import type { Statfs } from '../protocol/filesystem.ts'
+import type { Log } from '../protocol/log.ts'
+import type { Hash } from '../store/objects.ts'
+import type { StoreReader } from '../store/reader.ts'
+import { Base } from './base.ts'
+import { HostAccess } from './host-access.ts'
+import type { Principal } from './node-info.ts'
+import { Overlay } from './overlay.ts'
+import { setRules } from './set-rules.ts'
+import { View } from './view.ts'
+import { FullVisibility, PolicyVisibility } from './visibility.ts'
+
+export interface OpenViewOptions {
+  /** In logs and in the mount table. */
+  readonly name: string
+  readonly base: Hash
+  readonly deltaDir: string
+  readonly policy: Policy
+  readonly owner: { readonly uid: number; readonly gid: number }
+  readonly statfs: () => Statfs
+}
+
+export interface OpenViewDependencies {
+  readonly store: StoreReader
+  readonly files: OpenFiles
+  readonly log: Log
+}
+
+/**
+ * A view with all it is made of, mounted or not: one overlay, seen by the sandbox through its policy and by the
+ * owner whole.
+ */
+export class OpenView implements AsyncDisposable {
+  readonly #options: OpenViewOptions
+  readonly overlay: Overlay
+  readonly #visibility: PolicyVisibility
+  readonly #views: Readonly<Record<Principal, View>>
+  #owner: { readonly uid: number; readonly gid: number }
+  #mounted: Mounted | null = null
+
+  private constructor(options: OpenViewOptions, overlay: Overlay) {
+    this.#options = options
+    this.#owner = options.owner
+    this.overlay = overlay
+    this.#visibility = new PolicyVisibility(overlay, options.policy)
+    this.#views = {
+      sandbox: new View(options, overlay, this.#visibility),
+      owner: new View(options, overlay, new FullVisibility(overlay)),
+    }
+  }
+
+  static async open(options: OpenViewOptions, { store, files, log }: OpenViewDependencies): Promise<OpenView> {
+    const base = new Base(store, options.base)
+    const delta = await Delta.open({
+      dir: options.deltaDir,
+      base: options.base,
+      baseInodes: base.inodes,
+      baseEntry: (node) => base.find(node),
+      flushAfterMs: FLUSH_AFTER_MS,
+      flushAtRecords: FLUSH_AT_RECORDS,
+      onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),
+    })
+    const contents = new Contents(delta, store, files)
+    contents.removeLeftovers()
+    return new OpenView(options, new Overlay(base, delta, contents))
+  }
+
+  view(as: Principal): View {
+    return this.#views[as]
+  }
+
+  access(as: Principal): HostAccess {
+    return new HostAccess(this.#views[as], { ...this.#owner, pid: 0 })
+  }
+
+  async mount(device: Device, target: string): Promise<void> {
+    if (this.#mounted !== null) throw EBUSY
+    this.#mounted = await device.mount(this.#views.sandbox, target, { name: this.#options.name })
+    this.#views.owner.notifyThrough(this.#views.sandbox)
+  }
+
+  async unmount(): Promise<void> {
+    const mounted = this.#mounted
+    this.#mounted = null
+    await mounted?.unmount()
+    await this.sync()
+  }
+
+  setRules(policy: Policy): void {
+    const { overlay } = this
+    setRules(policy, { overlay, visibility: this.#visibility, notifier: this.#views.sandbox.notifier })
+  }
+
+  setOwner(owner: { uid: number; gid: number }): void {
+    this.#owner = owner
+    for (const view of Object.values(this.#views)) view.setOwner(owner)
+  }
+
+  async sync(): Promise<void> {
+    await this.overlay.contents.syncAll()
+    await this.overlay.delta.flush(true)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.unmount()
+    this.overlay.contents.close()
+    await this.overlay.delta[Symbol.asyncDispose]()
+  }
+}

@@ -1,0 +1,155 @@
+import { existsSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { Worker } from 'node:worker_threads'
+import { Errno } from '../protocol/errno.ts'
+import type { Change } from '../view/changes.ts'
+import type { NodeInfo } from '../view/node-info.ts'
+import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
+import type { Call, DeviceName, Failure, Pulled, Response } from './messages.ts'
+
+/**
+ * Starts the filesystem thread. The store must be open in this process already: LevelDB's lock is the
+ * process's.
+ */
+export async function openFsLayer(options: FsLayerOptions): Promise<FsLayer> {
+  const thread = new Thread(options)
+  await thread.ready
+  return {
+    died: thread.died,
+    async openView(spec) {
+      await thread.call({ op: 'open', view: spec.id, ...withoutId(spec) })
+      return viewHandle(thread, spec)
+    },
+    async [Symbol.asyncDispose]() {
+      await thread.stop()
+    },
+  }
+}
+
+function withoutId({ base, deltaDir, rules, owner }: ViewSpec) {
+  return { base, deltaDir, rules, owner }
+}
+
+function viewHandle(thread: Thread, { id: view, device = 'kernel' }: ViewSpec & { device?: DeviceName }): ViewHandle {
+  return {
+    mount: (target) => thread.call({ op: 'mount', view, target, device }),
+    unmount: () => thread.call({ op: 'unmount', view }),
+    setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
+    setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),
+    stat: (path, as) => thread.call<NodeInfo>({ op: 'stat', view, as, path }),
+    list: (path, as, recursive) => thread.pull<NodeInfo[]>({ op: 'list', view, as, path, recursive }),
+    read: (path, as, offset, length) => buffers(thread.pull({ op: 'read', view, as, path, offset, length })),
+    async write(path, as, data, options) {
+      const stream = await thread.call<number>({ op: 'write', view, as, path, options })
+      try {
+        for await (const chunk of data) await thread.call({ op: 'feed', stream, data: chunk })
+        return await thread.call<NodeInfo>({ op: 'finish', stream })
+      } catch (error) {
+        await thread.call({ op: 'abandon', stream })
+        throw error
+      }
+    },
+    mkdir: (path, as, mode) => thread.call<NodeInfo>({ op: 'mkdir', view, as, path, mode }),
+    remove: (path, as, recursive) => thread.call({ op: 'remove', view, as, path, recursive }),
+    rename: (from, to, as) => thread.call({ op: 'rename', view, as, from, to }),
+    changes: () => thread.pull<Change[]>({ op: 'changes', view }),
+    exportTar: ({ content, as }) => buffers(thread.pull({ op: 'export', view, as, content })),
+    sync: () => thread.call({ op: 'sync', view }),
+    close: () => thread.call({ op: 'close', view }),
+  }
+}
+
+async function* buffers(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
+  for await (const chunk of chunks) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+}
+
+interface Waiting {
+  resolve(value: unknown): void
+  reject(error: Error): void
+}
+
+/** Calls to the thread and their answers. */
+class Thread {
+  readonly #worker: Worker
+  readonly #waiting = new Map<number, Waiting>()
+  #nextId = 1
+  #stopping = false
+  readonly ready: Promise<void>
+  readonly died: Promise<Error>
+
+  constructor({ storeDir, onLog }: FsLayerOptions) {
+    this.#worker = new Worker(compiledEntry(), { workerData: { storeDir }, name: 'croft-fs' })
+    this.ready = new Promise((resolve, reject) => {
+      this.#waiting.set(0, { resolve: () => resolve(), reject })
+    })
+    this.#worker.on('message', (response: Response) => {
+      if ('log' in response) onLog?.(response.log.level, response.log.message, response.log.fields)
+      else this.#answer(response)
+    })
+    this.died = new Promise((resolve) => {
+      let reason = new Error('the filesystem thread ended')
+      this.#worker.on('error', (error) => {
+        reason = error instanceof Error ? error : new Error(String(error))
+      })
+      this.#worker.on('exit', () => {
+        for (const waiting of this.#waiting.values()) waiting.reject(reason)
+        this.#waiting.clear()
+        if (!this.#stopping) resolve(reason)
+      })
+    })
+  }
+
+  call<T = void>(call: Call): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      const id = this.#nextId++
+      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
+      this.#worker.postMessage({ id, call })
+    })
+  }
+
+  /** One item ahead of the reader: the next is made while this one is used. */
+  async *pull<T>(open: Call): AsyncGenerator<T> {
+    let pulled = await this.call<Pulled<T>>(open)
+    const { stream } = pulled
+    let ended = pulled.done
+    try {
+      while (!pulled.done) {
+        const next = this.call<Pulled<T>>({ op: 'pull', stream })
+        // Its failure is the reader's when it comes to it; until then it must not count as unhandled.
+        next.catch(() => undefined)
+        if (pulled.item !== undefined) yield pulled.item
+        pulled = await next
+        ended = pulled.done
+      }
+      if (pulled.item !== undefined) yield pulled.item
+    } finally {
+      if (!ended) await this.call({ op: 'drop', stream })
+    }
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopping) return
+    this.#stopping = true
+    const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
+    await this.call({ op: 'stop' })
+    await exited
+  }
+
+  #answer(response: Exclude<Response, { log: unknown }>): void {
+    const waiting = this.#waiting.get(response.id)
+    this.#waiting.delete(response.id)
+    if ('error' in response) waiting?.reject(revive(response.error))
+    else waiting?.resolve(response.value)
+  }
+}
+
+function revive(failure: Failure): Error {
+  if ('errno' in failure) return Errno.of(failure.errno as Parameters<typeof Errno.of>[0])
+  return Object.assign(new Error(failure.message), failure.code === undefined ? {} : { code: failure.code })
+}
+
+/** Node starts a thread from JavaScript only; run from the TypeScript sources (tests), it is the compiled one. */
+function compiledEntry(): URL {
+  const beside = new URL('./main.js', import.meta.url)
+  return existsSync(fileURLToPath(beside)) ? beside : new URL('../../dist/fs-layer/worker/main.js', import.meta.url)
+}

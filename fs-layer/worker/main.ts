@@ -1,0 +1,42 @@
+import { parentPort, workerData } from 'node:worker_threads'
+import { Errno } from '../protocol/errno.ts'
+import type { Failure, Request, Response } from './messages.ts'
+import { Session } from './session.ts'
+
+/** The filesystem thread's entry: answers calls, in the order in which they can be answered. */
+const port = parentPort
+if (port === null) throw new Error('fs-layer/worker/main runs as a worker thread only')
+
+const session = await Session.open(
+  { storeDir: (workerData as { storeDir: string }).storeDir },
+  { log: (level, message, fields) => send({ log: { level, message, fields: plain(fields) } }) },
+)
+
+port.on('message', ({ id, call }: Request) => {
+  session.answer(call).then(
+    (value) => {
+      send({ id, value })
+      if (call.op === 'stop') port.close()
+    },
+    (error: unknown) => send({ id, error: asFailure(error) }),
+  )
+})
+send({ id: 0, value: null })
+
+function send(response: Response): void {
+  port?.postMessage(response)
+}
+
+function asFailure(error: unknown): Failure {
+  if (error instanceof Errno) return { errno: error.name }
+  if (!(error instanceof Error)) return { message: String(error) }
+  const code = (error as NodeJS.ErrnoException).code
+  return code === undefined ? { message: error.message } : { message: error.message, code: String(code) }
+}
+
+/** Errors do not travel whole between threads. */
+function plain(fields: Record<string, unknown>): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(fields).map(([key, value]) => [key, value instanceof Error ? (value.stack ?? value.message) : value]),
+  )
+}

@@ -1,0 +1,194 @@
+import { statfsSync } from 'node:fs'
+import { OPEN_FILES_MAX } from '../delta/limits.ts'
+import { OpenFiles } from '../delta/open-files.ts'
+import type { Device } from '../device/device.ts'
+import { kernelDevice } from '../device/kernel/device.ts'
+import { compilePolicy } from '../policy/policy.ts'
+import { EBUSY, ENOENT } from '../protocol/errno.ts'
+import type { Statfs } from '../protocol/filesystem.ts'
+import type { Log } from '../protocol/log.ts'
+import { StoreReader } from '../store/reader.ts'
+import { type Change, changesOf } from '../view/changes.ts'
+import { exportTar } from '../view/export.ts'
+import type { FileWriter, HostAccess } from '../view/host-access.ts'
+import { OpenView } from '../view/open-view.ts'
+import type { Principal } from '../view/node-info.ts'
+import { createLoop, type Loop } from './loop.ts'
+import type { Call, DeviceName, Pulled } from './messages.ts'
+
+const CHANGES_CHUNK = 512
+
+/** All that the filesystem thread holds: the store, the open views and the streams somebody reads. */
+export class Session {
+  readonly #store: StoreReader
+  readonly #storeDir: string
+  readonly #log: Log
+  readonly #loop: Loop = createLoop()
+  readonly #files = new OpenFiles({ maxFiles: OPEN_FILES_MAX })
+  readonly #devices = new Map<DeviceName, Device>()
+  readonly #views = new Map<string, OpenView>()
+  readonly #streams = new Map<number, Iterator<unknown>>()
+  readonly #writers = new Map<number, FileWriter>()
+  #nextStream = 1
+
+  private constructor(storeDir: string, store: StoreReader, log: Log) {
+    this.#storeDir = storeDir
+    this.#store = store
+    this.#log = log
+  }
+
+  static async open({ storeDir }: { storeDir: string }, { log }: { log: Log }): Promise<Session> {
+    return new Session(storeDir, await StoreReader.open({ dir: storeDir }), log)
+  }
+
+  /** Rejects with an `Errno` or what went wrong. */
+  async answer(call: Call): Promise<unknown> {
+    switch (call.op) {
+      case 'open':
+        return this.#open(call)
+      case 'mount':
+        return this.#view(call.view).mount(await this.#device(call.device), call.target)
+      case 'unmount':
+        return this.#view(call.view).unmount()
+      case 'sync':
+        return this.#view(call.view).sync()
+      case 'close':
+        return this.#close(call.view)
+      case 'setRules':
+        return this.#view(call.view).setRules(compilePolicy(call.rules))
+      case 'setOwner':
+        return this.#view(call.view).setOwner(call.owner)
+      case 'stat':
+        return this.#access(call).stat(call.path)
+      case 'mkdir':
+        return this.#access(call).mkdir(call.path, call.mode)
+      case 'remove':
+        return this.#access(call).remove(call.path, call.recursive)
+      case 'rename':
+        return this.#access(call).rename(call.from, call.to)
+      case 'write':
+        return this.#keep(this.#writers, this.#access(call).write(call.path, call.options))
+      case 'feed':
+        return this.#writer(call.stream).feed(asBuffer(call.data))
+      case 'finish':
+        return this.#take(this.#writers, call.stream)?.finish()
+      case 'abandon':
+        return this.#take(this.#writers, call.stream)?.abandon()
+      case 'list':
+        return this.#stream(this.#access(call).list(call.path, call.recursive))
+      case 'read':
+        return this.#stream(this.#access(call).read(call.path, call.offset, call.length))
+      case 'changes':
+        return this.#stream(inChunks(changesOf(this.#view(call.view).overlay)))
+      case 'export':
+        return this.#stream(exportTar(this.#view(call.view), call.content, call.as))
+      case 'pull':
+        return this.#pull(call.stream)
+      case 'drop':
+        return this.#take(this.#streams, call.stream)?.return?.()
+      case 'stop':
+        return this.#stop()
+    }
+  }
+
+  async #open(call: Call & { op: 'open' }): Promise<void> {
+    if (this.#views.has(call.view)) throw EBUSY
+    const view = await OpenView.open(
+      {
+        name: call.view,
+        base: call.base,
+        deltaDir: call.deltaDir,
+        policy: compilePolicy(call.rules),
+        owner: call.owner,
+        statfs: () => diskOf(this.#storeDir),
+      },
+      { store: this.#store, files: this.#files, log: this.#log },
+    )
+    this.#views.set(call.view, view)
+  }
+
+  async #close(name: string): Promise<void> {
+    const view = this.#view(name)
+    this.#views.delete(name)
+    await view[Symbol.asyncDispose]()
+  }
+
+  async #stop(): Promise<void> {
+    await Promise.all([...this.#views.keys()].map((name) => this.#close(name)))
+    this.#files[Symbol.dispose]()
+    await this.#store[Symbol.asyncDispose]()
+  }
+
+  async #device(name: DeviceName): Promise<Device> {
+    let device = this.#devices.get(name)
+    if (device === undefined) {
+      device = await this.#makeDevice(name)
+      this.#devices.set(name, device)
+    }
+    return device
+  }
+
+  async #makeDevice(name: DeviceName): Promise<Device> {
+    if (name === 'kernel') return kernelDevice(this.#loop, this.#log)
+    const { fuseNativeDevice } = await import('../device/fuse-native/device.ts')
+    return fuseNativeDevice(this.#log)
+  }
+
+  #view(name: string): OpenView {
+    const view = this.#views.get(name)
+    if (view === undefined) throw ENOENT
+    return view
+  }
+
+  #access({ view, as }: { view: string; as: Principal }): HostAccess {
+    return this.#view(view).access(as)
+  }
+
+  #writer(stream: number): FileWriter {
+    const writer = this.#writers.get(stream)
+    if (writer === undefined) throw ENOENT
+    return writer
+  }
+
+  #stream(items: Iterator<unknown>): Pulled {
+    return this.#pull(this.#keep(this.#streams, items))
+  }
+
+  #pull(stream: number): Pulled {
+    const items = this.#streams.get(stream)
+    if (items === undefined) throw ENOENT
+    try {
+      const { value, done } = items.next()
+      if (done) this.#streams.delete(stream)
+      return { stream, item: value, done: done === true }
+    } catch (error) {
+      this.#streams.delete(stream)
+      throw error
+    }
+  }
+
+  #keep<T>(where: Map<number, T>, what: T): number {
+    const id = this.#nextStream++
+    where.set(id, what)
+    return id
+  }
+
+  #take<T>(from: Map<number, T>, id: number): T | undefined {
+    const what = from.get(id)
+    from.delete(id)
+    return what
+  }
+}
+
+function* inChunks(changes: Change[]): Generator<Change[]> {
+  for (let at = 0; at < changes.length; at += CHANGES_CHUNK) yield changes.slice(at, at + CHANGES_CHUNK)
+}
+
+function asBuffer(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength)
+}
+
+function diskOf(dir: string): Statfs {
+  const { bsize, blocks, bavail, files, ffree } = statfsSync(dir)
+  return { blockSize: bsize, blocks, blocksFree: bavail, files, filesFree: ffree, nameMax: 255 }
+}
