@@ -1,4 +1,3 @@
-import type { ByteString } from '../protocol/filesystem.ts'
 import { entryEnd, entryLength, KIND_FILE, MAX_ENTRY_BYTES, readEntry, writeEntry } from './entry.ts'
 import { readUint64 } from './int64.ts'
 import type { FileEntry, Hash, SymlinkEntry } from './objects.ts'
@@ -21,11 +20,6 @@ export class EntryArena {
     const at = last.used
     last.used = writeEntry(last.bytes, at, entry)
     return (this.#chunks.length - 1) * CHUNK_BYTES + at
-  }
-
-  nameAt(place: number): ByteString {
-    const [bytes, at] = this.#locate(place)
-    return bytes.toString('latin1', at + 16, at + 16 + (bytes[at + 1] as number))
   }
 
   lengthAt(place: number): number {

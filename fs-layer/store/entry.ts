@@ -24,6 +24,21 @@ export function entryFault(entry: TreeEntry): string | null {
   return nameFault(entry.name) ?? attributesFault(entry) ?? contentFault(entry)
 }
 
+/** What is wrong with that which an entry's kind brings, or null. */
+export function contentFault(entry: TreeEntry): string | null {
+  switch (entry.kind) {
+    case 'file':
+      if (!isHash(entry.hash)) return 'A hash that is not 64 hexadecimal digits'
+      return isCount(entry.size, 0) && entry.size <= MAX_BLOB_BYTES ? null : `A size outside 0 to ${MAX_BLOB_BYTES}`
+    case 'directory':
+      if (!isHash(entry.hash)) return 'A hash that is not 64 hexadecimal digits'
+      if (!isCount(entry.inodes, 1)) return 'A number of inodes below 1'
+      return isCount(entry.bytes, 0) ? null : 'A number of bytes below 0 or beyond 2^53'
+    case 'symlink':
+      return targetFault(entry.target)
+  }
+}
+
 /** What is wrong with permission bits and a time, or null. */
 export function attributesFault(of: { mode: number; mtime: number; mtimeNsec: number }): string | null {
   if (!Number.isInteger(of.mode) || of.mode < 0 || of.mode > 0o7777) return 'A mode outside 07777'
@@ -107,20 +122,6 @@ export function readEntry(from: Buffer, at: number): TreeEntry {
 
 const FIXED_BYTES = 16
 const KINDS = { file: KIND_FILE, directory: KIND_DIRECTORY, symlink: KIND_SYMLINK } as const
-
-function contentFault(entry: TreeEntry): string | null {
-  switch (entry.kind) {
-    case 'file':
-      if (!isHash(entry.hash)) return 'A hash that is not 64 hexadecimal digits'
-      return isCount(entry.size, 0) && entry.size <= MAX_BLOB_BYTES ? null : `A size outside 0 to ${MAX_BLOB_BYTES}`
-    case 'directory':
-      if (!isHash(entry.hash)) return 'A hash that is not 64 hexadecimal digits'
-      if (!isCount(entry.inodes, 1)) return 'A number of inodes below 1'
-      return isCount(entry.bytes, 0) ? null : 'A number of bytes below 0 or beyond 2^53'
-    case 'symlink':
-      return targetFault(entry.target)
-  }
-}
 
 function isCount(value: number, least: number): boolean {
   return Number.isSafeInteger(value) && value >= least

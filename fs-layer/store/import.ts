@@ -2,7 +2,7 @@ import { constants, type Dirent, lstatSync, openSync, read, readdirSync, readlin
 import { setImmediate } from 'node:timers/promises'
 import { promisify } from 'node:util'
 import type { ByteString } from '../protocol/filesystem.ts'
-import { hashBytes, startHash } from './hash.ts'
+import { startHash } from './hash.ts'
 import { isGone, type LocalState, localState, openLocal, readWhole, stateOf, withLocal } from './local-file.ts'
 import type { Hash, Root } from './objects.ts'
 import { joinPath } from './paths.ts'
@@ -151,7 +151,7 @@ async function readAndStore(run: Run, fd: number, state: LocalState, path: ByteS
   if (size <= WHOLE_BYTES) {
     run.turnBytes += size
     const bytes = reading(path, () => readWhole(fd, size))
-    return bytes === null ? null : run.upload.addBytes({ hash: hashBytes(bytes), size }, bytes)
+    return bytes === null ? null : run.upload.addBytes({ size }, bytes)
   }
   // Read twice, so that a large file that is known already is not written again.
   const hash = await hashFile(run, fd, path)

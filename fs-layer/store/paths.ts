@@ -26,14 +26,23 @@ export function nameFault(name: ByteString): string | null {
  */
 export function splitPath(path: ByteString): ByteString[] {
   if (path === '') return []
-  if (path.length > MAX_PATH_BYTES) throw new StoreError('limit', `A path over ${MAX_PATH_BYTES} bytes`, { path })
-  if (path.startsWith('/')) throw new StoreError('invalid', 'A path with a leading slash', { path })
+  checkPathStart(path)
   const names = path.split('/')
-  for (const name of names) {
-    const fault = nameFault(name)
-    if (fault !== null) throw new StoreError(name.length > MAX_NAME_BYTES ? 'limit' : 'invalid', fault, { path })
-  }
+  for (const name of names) checkName(name, path)
   return names
+}
+
+/**
+ * A path that is not empty as its parent's path, of which nothing is known yet, and its last name.
+ *
+ * @throws {StoreError} `invalid` or `limit`, with the path
+ */
+export function splitLast(path: ByteString): { parent: ByteString; name: ByteString } {
+  checkPathStart(path)
+  const slash = path.lastIndexOf('/')
+  const name = path.slice(slash + 1)
+  checkName(name, path)
+  return { parent: path.slice(0, Math.max(slash, 0)), name }
 }
 
 /** The path of a name in a directory. Nothing is checked. */
@@ -42,3 +51,13 @@ export function joinPath(parent: ByteString, name: ByteString): ByteString {
 }
 
 const SLASH = 0x2f
+
+function checkPathStart(path: ByteString): void {
+  if (path.length > MAX_PATH_BYTES) throw new StoreError('limit', `A path over ${MAX_PATH_BYTES} bytes`, { path })
+  if (path.startsWith('/')) throw new StoreError('invalid', 'A path with a leading slash', { path })
+}
+
+function checkName(name: ByteString, path: ByteString): void {
+  const fault = nameFault(name)
+  if (fault !== null) throw new StoreError(name.length > MAX_NAME_BYTES ? 'limit' : 'invalid', fault, { path })
+}

@@ -1,10 +1,10 @@
 import type { ByteString } from '../protocol/filesystem.ts'
 import { EntryArena } from './entry-arena.ts'
-import { attributesFault, entryFault, entryLength, targetFault, writeEntry } from './entry.ts'
+import { attributesFault, contentFault, entryLength, writeEntry } from './entry.ts'
 import { hashBytes } from './hash.ts'
 import { BATCH_BYTES, MAX_TARGET_BYTES, MAX_TREE_ENTRIES, MAX_VERSION_ENTRIES } from './limits.ts'
 import type { DirectoryEntry, FileEntry, Hash, Root, SymlinkEntry } from './objects.ts'
-import { joinPath, splitPath } from './paths.ts'
+import { joinPath, splitLast, splitPath } from './paths.ts'
 import type { Store } from './store.ts'
 import { StoreError } from './store-error.ts'
 import { TREE_HEADER_BYTES, writeTreeHeader } from './tree.ts'
@@ -60,26 +60,20 @@ export class TreeBuilder {
    *   `duplicate`, `missing-parent`, `not-a-directory`
    */
   add(entry: NewEntry): void {
-    const { path } = entry
-    const names = splitPath(path)
-    const name = names.pop()
-    if (name === undefined) return this.#setRoot(entry)
-    checkEntry(entry, name)
-    const parent = this.#parentOf(path, names)
+    if (entry.path === '') return this.#setRoot(entry)
+    const { path, mode, mtime, mtimeNsec } = entry
+    const { parent: parentPath, name } = splitLast(path)
+    const made = entryOf(entry, name)
+    const parent = this.#directoryAt(parentPath, path)
     if (parent.names.has(name)) throw new StoreError('duplicate', 'The path is there already', { path })
-    if (this.#entries >= this.#maxEntries) throw new StoreError('limit', `More than ${this.#maxEntries} entries`, { path })
-    if (parent.names.size >= this.#maxTreeEntries) {
-      throw new StoreError('limit', `More than ${this.#maxTreeEntries} entries in one directory`, { path })
-    }
+    this.#checkRoom(parent, path)
     this.#entries++
-    if (entry.kind === 'directory') {
-      const { mode, mtime, mtimeNsec } = entry
+    if (made === null) {
       parent.names.set(ownCopy(name), { mode, mtime, mtimeNsec, names: new Map() })
       return
     }
     this.#files++
-    const at = this.#arena.add({ ...entry, name })
-    parent.names.set(this.#arena.nameAt(at), at)
+    parent.names.set(ownCopy(name), this.#arena.add(made))
   }
 
   /**
@@ -122,18 +116,23 @@ export class TreeBuilder {
     this.#root.mtimeNsec = entry.mtimeNsec
   }
 
-  #parentOf(path: ByteString, names: readonly ByteString[]): Directory {
-    const parentPath = path.slice(0, Math.max(path.lastIndexOf('/'), 0))
-    if (parentPath === this.#lastParent.path) return this.#lastParent.directory
+  #directoryAt(directoryPath: ByteString, path: ByteString): Directory {
+    if (directoryPath === this.#lastParent.path) return this.#lastParent.directory
     let directory = this.#root
-    for (const name of names) {
+    for (const name of splitPath(directoryPath)) {
       const found = directory.names.get(name)
       if (found === undefined) throw new StoreError('missing-parent', 'The directory of the path was not given before', { path })
       if (typeof found === 'number') throw new StoreError('not-a-directory', 'A parent of the path is no directory', { path })
       directory = found
     }
-    this.#lastParent = { path: parentPath, directory }
+    this.#lastParent = { path: directoryPath, directory }
     return directory
+  }
+
+  #checkRoom(parent: Directory, path: ByteString): void {
+    if (this.#entries >= this.#maxEntries) throw new StoreError('limit', `More than ${this.#maxEntries} entries`, { path })
+    if (parent.names.size < this.#maxTreeEntries) return
+    throw new StoreError('limit', `More than ${this.#maxTreeEntries} entries in one directory`, { path })
   }
 
   async #checkBlobs(): Promise<void> {
@@ -213,13 +212,16 @@ interface Batch {
   bytes: number
 }
 
-function checkEntry(entry: NewEntry, name: ByteString): void {
-  const { path } = entry
-  if (entry.kind === 'symlink' && entry.target.length > MAX_TARGET_BYTES) {
-    throw new StoreError('limit', targetFault(entry.target) ?? '', { path })
-  }
-  const fault = entry.kind === 'directory' ? attributesFault(entry) : entryFault({ ...entry, name })
-  if (fault !== null) throw new StoreError('invalid', fault, { path })
+/** Null for a directory. */
+function entryOf(entry: NewEntry, name: ByteString): FileEntry | SymlinkEntry | null {
+  const { kind, path, mode, mtime, mtimeNsec } = entry
+  let made: FileEntry | SymlinkEntry | null = null
+  if (kind === 'file') made = { kind, name, mode, mtime, mtimeNsec, size: entry.size, hash: entry.hash }
+  if (kind === 'symlink') made = { kind, name, mode, mtime, mtimeNsec, target: entry.target }
+  const fault = attributesFault(entry) ?? (made === null ? null : contentFault(made))
+  if (fault === null) return made
+  const tooLong = kind === 'symlink' && entry.target.length > MAX_TARGET_BYTES
+  throw new StoreError(tooLong ? 'limit' : 'invalid', fault, { path })
 }
 
 // A name cut out of a path keeps the whole path in memory.

@@ -17,7 +17,7 @@ export class BlobUpload implements AsyncDisposable {
   #flushing: Promise<void> = Promise.resolve()
   #failure: { error: unknown } | null = null
 
-  constructor(options: Record<never, never>, { store }: { store: Store }) {
+  constructor(_options: Readonly<Record<string, never>>, { store }: { store: Store }) {
     this.#store = store
   }
 
@@ -27,10 +27,13 @@ export class BlobUpload implements AsyncDisposable {
    * @throws {StoreError} `mismatch`, or the failure of an earlier blob
    */
   async addBytes(declared: DeclaredBlob, data: Buffer): Promise<StoredBlob> {
-    if (data.length > MAX_INLINE_BYTES) return this.addStream(declared, [data])
     this.#throwFailure()
     const stored = { hash: hashBytes(data), size: data.length }
     checkDeclared(declared, stored)
+    if (data.length > MAX_INLINE_BYTES) {
+      const [known] = await this.#store.blobSizes([stored.hash])
+      return known === undefined ? this.addStream(stored, [data]) : stored
+    }
     this.#small.push({ hash: stored.hash, data })
     this.#smallBytes += data.length + RECORD_BYTES
     if (this.#smallBytes >= BATCH_BYTES) await this.#flushSmall()
