@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Everything that can be judged without running the product. All checks run, whatever the first ones say.
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -24,11 +24,26 @@ const checks = [
   { name: 'types', holds: 'TypeScript', run: () => tool('tsc', ['-p', '.', '--noEmit', '--pretty', 'false']) },
   { name: 'types of .ci', holds: 'JSDoc types', run: () => tool('tsc', ['-p', '.ci', '--pretty', 'false']) },
   { name: 'dead code', holds: 'no unused file, export or dependency', run: () => tool('knip', ['--no-progress']) },
+  { name: 'lock file', holds: 'npm ci takes it on every platform', run: lockFileIsWhole },
   { name: 'proto lint', holds: 'the contract is well formed', run: () => buf(['lint']) },
   { name: 'proto format', holds: 'buf would change nothing', run: () => buf(['format', '--diff', '--exit-code']) },
   { name: 'proto generated', holds: 'proto/gen is what buf generates', run: generatedIsFresh },
   { name: 'wire', holds: 'nothing published has changed', run: wireIsUnbroken },
 ]
+
+// npm writes no entry for an optional package that it could not ask the registry for (a mirror without the
+// packages of other platforms), and `npm ci` then refuses the lock file as a whole.
+async function lockFileIsWhole() {
+  const lock = JSON.parse(readFileSync(join(root, 'package-lock.json'), 'utf8'))
+  /** @type {[string, { optionalDependencies?: Record<string, string> }][]} */
+  const packages = Object.entries(lock.packages)
+  const lines = packages.flatMap(([path, entry]) =>
+    Object.keys(entry.optionalDependencies ?? {})
+      .filter((name) => !(`node_modules/${name}` in lock.packages || `${path}/node_modules/${name}` in lock.packages))
+      .map((name) => `package-lock.json has no entry for ${name}, which ${path} names`),
+  )
+  return { ok: lines.length === 0, lines }
+}
 
 async function generatedIsFresh() {
   return withTemporaryFolder(async (folder) => {
