@@ -1,4 +1,4 @@
-import { Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT } from '../delta/inode.ts'
+import { Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../delta/inode.ts'
 import { XATTRS_MAX_BYTES } from '../delta/limits.ts'
 import type { PathState } from '../policy/path-state.ts'
 import { type Level, NONE, READ, WRITE } from '../policy/rule.ts'
@@ -262,7 +262,7 @@ export class View implements Filesystem {
     mode: number,
     _flags: number,
   ): Attr & { opened: Opened } {
-    const attr = this.#make(caller, parent, name, mode) as Reply
+    const attr = this.#make(caller, parent, name, S_IFREG | (mode & 0o7777)) as Reply
     attr.opened = KEEP
     return attr as Attr & { opened: Opened }
   }
