@@ -124,9 +124,14 @@ export class Store extends StoreReader {
       throw error
     })
     const stored = { hash: received.hash, size: received.size }
-    if ((await this.blobSizes([stored.hash]))[0] === undefined) {
-      return { stored, durable: this.#files.commit(received) }
+    let known: number | undefined
+    try {
+      known = (await this.blobSizes([stored.hash]))[0]
+    } catch (error) {
+      await this.#files.drop(received)
+      throw error
     }
+    if (known === undefined) return { stored, durable: this.#files.commit(received) }
     await this.#files.drop(received)
     return { stored, durable: Promise.resolve() }
   }
