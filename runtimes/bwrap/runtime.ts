@@ -135,7 +135,8 @@ interface Boundary {
 
 function startBoundary(file: string, argv: string[], inherited: number[], spec: LaunchSpec): Boundary {
   const subprocess = execa(file, argv, {
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...inherited],
+    // Any descriptor will do; the types know only the first few.
+    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(inherited as 3[])],
     // libuv also drops the supplementary groups. Only root can be somebody else.
     ...(process.getuid?.() === 0 && { uid: spec.hostUid, gid: spec.hostGid }),
     cwd: '/',

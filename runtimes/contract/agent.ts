@@ -38,7 +38,8 @@ export interface AgentProcess {
   readonly controlOut: Readable | null
   /**
    * Resolves when the process itself has ended, which may be before its output has (a child may hold the
-   * pipes). Rejects with an `AgentError` when the connection ends first.
+   * pipes). By then all that stood in its pipes when it ended is in `stdout` and `stderr`, unless it had a
+   * terminal; so a reader that stops delays it. Rejects with an `AgentError` when the connection ends first.
    */
   readonly exited: Promise<ExitStatus>
   /** `tree`: every process that descends from it, also those that left its group or session. */

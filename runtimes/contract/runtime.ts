@@ -100,6 +100,8 @@ export interface Stats {
   readonly memoryPeakBytes?: number
   readonly cpuUs?: number
   readonly pids?: number
+  /** Processes that the kernel ended because the memory limit was reached. */
+  readonly oomKills?: number
 }
 
 export interface LeftBehind {

@@ -15,6 +15,7 @@
 #define MAX_STRINGS 65536u
 #define MAX_PROCESSES 256
 #define INPUT_WINDOW_BYTES 32768u
+#define EXIT_BYTES 32u
 
 enum frame_type {
   FRAME_SPEC = 1,    /* to the agent: a piece of what describes the next process */
@@ -72,7 +73,7 @@ void write_u64(unsigned char *to, uint64_t value);
 struct output {
   int fd;          /* -1 once it has ended */
   uint32_t credit; /* bytes that may still be sent */
-  int barrier;     /* bytes that must be sent before what is held from CONTROL_OUT */
+  int barrier;     /* bytes that must be sent before what is held */
 };
 struct input {
   int fd;
@@ -83,10 +84,11 @@ struct process {
   uint32_t id; /* 0: the slot is free */
   pid_t pid;   /* 0 once it has been reaped */
   int report_fd; /* its read end says whether exec worked; -1 once that is known */
-  bool exited, terminal;
+  bool terminal, exit_held, exited;
   struct output out[CHANNELS];
   struct input in[CHANNELS];
-  unsigned char held[256]; /* read from CONTROL_OUT, waiting for the barriers */
+  /* Waiting for the barriers: what was read from CONTROL_OUT, and the exit. */
+  unsigned char held[256], held_exit[EXIT_BYTES];
   size_t held_length;
 };
 extern struct process processes[MAX_PROCESSES];
@@ -111,6 +113,10 @@ void output_pump(struct process *p, enum channel channel);
 void output_close(struct process *p, enum channel channel);
 void channel_end_received(struct process *p, uint8_t channel);
 void credit_received(struct process *p, const struct frame *f);
+/* What stands in stdout and stderr now is to be sent before what is held. */
+void barriers_raise(struct process *p);
+/* Sends what is held once the barriers are gone. The process may be over then. */
+void held_release(struct process *p);
 bool output_is_wanted(const struct process *p, enum channel channel);
 
 /* tree.c */

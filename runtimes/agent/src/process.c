@@ -82,14 +82,14 @@ void process_exited(struct process *p, int status, const void *rusage)
   const struct rusage *use = rusage;
   if (p->report_fd >= 0) process_settle_start(p);
   if (p->id == 0) return;
-  unsigned char payload[32] = {0};
+  unsigned char *payload = p->held_exit;
   if (WIFEXITED(status)) write_u32(payload, (uint32_t)WEXITSTATUS(status));
   else write_u32(payload + 4, (uint32_t)WTERMSIG(status));
   write_u64(payload + 8, (uint64_t)use->ru_utime.tv_sec * 1000000u + (uint64_t)use->ru_utime.tv_usec);
   write_u64(payload + 16, (uint64_t)use->ru_stime.tv_sec * 1000000u + (uint64_t)use->ru_stime.tv_usec);
   write_u64(payload + 24, (uint64_t)use->ru_maxrss * 1024u);
-  send_frame(p->id, FRAME_EXITED, 0, payload, sizeof payload);
   p->pid = 0;
-  p->exited = true;
-  process_free_if_over(p);
+  p->exit_held = true;
+  barriers_raise(p);
+  held_release(p);
 }

@@ -82,19 +82,24 @@ bool output_is_wanted(const struct process *p, enum channel channel)
   return channel != CONTROL_OUT || p->held_length == 0;
 }
 
-static void barriers_raise(struct process *p)
+void barriers_raise(struct process *p)
 {
   for (int c = STDOUT; c <= STDERR; c++) {
     p->out[c].barrier = 0;
-    if (p->out[c].fd >= 0) (void)ioctl(p->out[c].fd, FIONREAD, &p->out[c].barrier);
+    if (p->out[c].fd >= 0 && !p->terminal) (void)ioctl(p->out[c].fd, FIONREAD, &p->out[c].barrier);
   }
 }
 
-static void held_release(struct process *p)
+void held_release(struct process *p)
 {
-  if (p->held_length == 0 || p->out[STDOUT].barrier > 0 || p->out[STDERR].barrier > 0) return;
-  send_frame(p->id, FRAME_DATA, CONTROL_OUT, p->held, p->held_length);
+  if (p->out[STDOUT].barrier > 0 || p->out[STDERR].barrier > 0) return;
+  if (p->held_length > 0) send_frame(p->id, FRAME_DATA, CONTROL_OUT, p->held, p->held_length);
   p->held_length = 0;
+  if (!p->exit_held) return;
+  p->exit_held = false;
+  send_frame(p->id, FRAME_EXITED, 0, p->held_exit, sizeof p->held_exit);
+  p->exited = true;
+  process_free_if_over(p);
 }
 
 /* A marker is read first and the pipes measured afterwards: what was written before it is among those bytes. */
@@ -144,8 +149,8 @@ void output_close(struct process *p, enum channel channel)
   out->barrier = 0;
   close(fd);
   if (channel == CONTROL_OUT) p->held_length = 0;
-  else held_release(p);
   send_frame(p->id, FRAME_END, (uint8_t)channel, NULL, 0);
+  held_release(p);
   process_free_if_over(p);
 }
 
