@@ -1,0 +1,28 @@
+import type { Command } from 'commander'
+import { Server } from '../../server.ts'
+import { type ServerFlags, withServerFlags } from '../flags.ts'
+import { printJson, printTable } from '../report.ts'
+
+export function addDoctor(program: Command): void {
+  const command = program
+    .command('doctor')
+    .summary('show what the server can do here, and what is missing')
+    .description('Reaches the server, starting your own where none runs, and lists the runtimes it can use.')
+  withServerFlags(command).action(async (flags: ServerFlags) => {
+    await using server = await Server.connect(flags.server ?? {})
+    const info = await server.info()
+    if (flags.json === true) {
+      printJson({ address: server.address, ...info })
+      return
+    }
+    process.stdout.write(`croft ${info.version} at ${server.address}, process ${info.pid}\n\n`)
+    printTable(
+      ['RUNTIME', 'AVAILABLE', 'ABOUT'],
+      info.runtimes.map((each) => [
+        each.name,
+        each.available ? 'yes' : 'no',
+        each.available ? each.capabilities.join(', ') : each.reason,
+      ]),
+    )
+  })
+}

@@ -1,0 +1,67 @@
+import type { Command } from 'commander'
+import { Sandbox } from '../../sandbox.ts'
+import { EXIT_HELP } from '../exit-codes.ts'
+import { type ExecFlags, runOptions, type ServerFlags, serverOption, withExecFlags, withServerFlags } from '../flags.ts'
+import { interruptible } from '../interrupt.ts'
+import { printJson } from '../report.ts'
+import { attach, terminalSize } from '../terminal.ts'
+import { commandOf, passThrough, resultForJson } from './run.ts'
+
+interface ExecCommandFlags extends ServerFlags, ExecFlags {
+  readonly interactive?: boolean
+  readonly tty?: boolean
+}
+
+export function addExec(program: Command): void {
+  const command = program
+    .command('exec')
+    .summary('run a command in a sandbox')
+    .description('Runs a command in a running sandbox. Ctrl-C ends the command, not the sandbox.')
+    .argument('<sandbox>', 'its id')
+    .argument('[command...]', 'after --: a program and its arguments')
+    .option('-i, --interactive', 'pass stdin through')
+    .option('-t, --tty', 'give the command a terminal')
+    .addHelpText(
+      'after',
+      `
+Examples:
+  croft exec sb_0123456789abcdef -- npm test
+  croft exec sb_0123456789abcdef -i -- tar -x < more.tar
+  croft exec sb_0123456789abcdef -c 'cd src && ls | wc -l'
+${EXIT_HELP}`,
+    )
+  withExecFlags(withServerFlags(command)).action(async (id: string, words: string[], flags: ExecCommandFlags) => {
+    process.exitCode = await interruptible((signal) => exec(id, words, flags, signal))
+  })
+}
+
+export function addShell(program: Command): void {
+  const command = program
+    .command('shell')
+    .summary('open a terminal in a sandbox')
+    .description('A login shell in a running sandbox, with a terminal.')
+    .argument('<sandbox>', 'its id')
+    .addHelpText('after', `\nExample:\n  croft shell sb_0123456789abcdef\n${EXIT_HELP}`)
+  withServerFlags(command).action(async (id: string, flags: ServerFlags) => {
+    const sandbox = await Sandbox.connect(id, serverOption(flags))
+    process.exitCode = (await attach(sandbox.pty(terminalSize()))).exitCode
+    sandbox.close()
+  })
+}
+
+async function exec(
+  id: string,
+  words: readonly string[],
+  flags: ExecCommandFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  const command = commandOf(words, flags)
+  await using sandbox = await Sandbox.connect(id, { ...serverOption(flags), signal })
+  if (flags.tty === true) {
+    return (await attach(sandbox.pty({ command, ...runOptions(flags), ...terminalSize(), signal }))).exitCode
+  }
+  const stdin = flags.interactive === true ? process.stdin : undefined
+  const result = await passThrough(sandbox, command, flags, { stdin, signal })
+  if (flags.json === true) printJson({ sandboxId: id, ...resultForJson(result) })
+  return result.exitCode
+}

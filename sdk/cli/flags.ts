@@ -1,0 +1,112 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
+import type { Resources, SandboxOptions } from '../sandbox-spec.ts'
+import type { Rule } from '../rules.ts'
+import {
+  parseBytes,
+  parseCount,
+  parseDuration,
+  parseEnvironment,
+  parseLabel,
+  parseList,
+  parsePositive,
+  parseRule,
+} from './arguments.ts'
+
+export interface ServerFlags {
+  readonly json?: boolean
+  readonly server?: string
+}
+
+export function withServerFlags(command: Command): Command {
+  return command
+    .option('--json', 'print one JSON object, errors too')
+    .option('--server <url>', 'unix:///path or host:port (default: $CROFT_SERVER, else your own server)')
+}
+
+export function serverOption(options: ServerFlags): { server?: string } {
+  return options.server === undefined ? {} : { server: options.server }
+}
+
+export interface SpecFlags extends ServerFlags {
+  readonly preset?: string
+  readonly rule?: readonly Rule[]
+  readonly runtime?: RuntimeName
+  readonly image?: string
+  readonly memory?: number
+  readonly cpus?: number
+  readonly pids?: number
+  readonly label?: Readonly<Record<string, string>>
+  readonly include?: readonly string[]
+  readonly ignore?: readonly string[]
+  readonly allFiles?: boolean
+}
+
+/** What `run` and `create` have in common: what the sandbox is to be. */
+export function withSpecFlags(command: Command): Command {
+  return withServerFlags(command)
+    .option('--preset <name>', 'rules to begin with; see `croft presets`, or "empty" (default: agent-safe)')
+    .option('--rule <pattern=level>', 'add a rule: none, view, read or write; repeatable', parseRule)
+    .option('--runtime <name>', `one of ${RUNTIME_NAMES.join(', ')}`, parseRuntime)
+    .option('--image <name>', 'for runtimes that have images')
+    .option('--memory <size>', 'limit, such as 512m or 2g', parseBytes)
+    .option('--cpus <number>', 'limit, such as 1.5', parsePositive)
+    .option('--pids <number>', 'limit of processes and threads', parseCount)
+    .option('--label <key=value>', 'repeatable', parseLabel)
+    .option('--include <pattern>', 'upload this whole, whatever the ignore files say; repeatable', parseList)
+    .option('--ignore <pattern>', 'do not upload this; repeatable', parseList)
+    .option('--all-files', 'upload everything, whatever the ignore files say')
+}
+
+export function sandboxOptions(options: SpecFlags): SandboxOptions & { include?: string[]; ignore?: 'none' | string[] } {
+  const resources: Resources = {
+    ...(options.memory === undefined ? {} : { memoryBytes: options.memory }),
+    ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
+    ...(options.pids === undefined ? {} : { pids: options.pids }),
+  }
+  return {
+    ...serverOption(options),
+    ...(options.preset === undefined ? {} : { preset: options.preset === 'empty' ? null : options.preset }),
+    ...(options.rule === undefined ? {} : { permissions: options.rule }),
+    ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
+    ...(options.image === undefined ? {} : { image: options.image }),
+    ...(Object.keys(resources).length === 0 ? {} : { resources }),
+    ...(options.label === undefined ? {} : { labels: options.label }),
+    ...(options.include === undefined ? {} : { include: [...options.include] }),
+    ...(options.allFiles === true
+      ? { ignore: 'none' as const }
+      : options.ignore === undefined
+        ? {}
+        : { ignore: [...options.ignore] }),
+  }
+}
+
+export interface ExecFlags {
+  readonly command?: string
+  readonly env?: Record<string, string>
+  readonly cwd?: string
+  readonly timeout?: number
+}
+
+/** What `run` and `exec` have in common: how the command is run. */
+export function withExecFlags(command: Command): Command {
+  return command
+    .option('-c, --command <line>', 'a line for the shell inside, instead of a program and its arguments')
+    .option('-e, --env <key=value>', 'for the command; repeatable, KEY alone takes the value from here', parseEnvironment)
+    .option('-w, --cwd <dir>', 'in the view, or absolute inside')
+    .option('--timeout <time>', 'kill the command after 30s, 5m, 200ms', parseDuration)
+}
+
+export function runOptions(options: ExecFlags): { env?: Record<string, string>; cwd?: string; timeoutMs?: number } {
+  return {
+    ...(options.env === undefined ? {} : { env: options.env }),
+    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
+  }
+}
+
+function parseRuntime(text: string): RuntimeName {
+  const name = RUNTIME_NAMES.find((known) => known === text)
+  if (name === undefined) throw new InvalidArgumentError(`${JSON.stringify(text)} is no runtime`)
+  return name
+}

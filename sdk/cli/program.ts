@@ -1,0 +1,49 @@
+import { Command } from 'commander'
+import { addChanges } from './commands/changes.ts'
+import { addCompletion } from './commands/completion.ts'
+import { addCp } from './commands/cp.ts'
+import { addCreate } from './commands/create.ts'
+import { addDoctor } from './commands/doctor.ts'
+import { addExec, addShell } from './commands/exec.ts'
+import { addExport } from './commands/export.ts'
+import { addLs } from './commands/ls.ts'
+import { addMount } from './commands/mount.ts'
+import { addPresets } from './commands/presets.ts'
+import { addRm } from './commands/rm.ts'
+import { addRun } from './commands/run.ts'
+import { addServe } from './commands/serve.ts'
+import { EXIT_HELP } from './exit-codes.ts'
+
+/**
+ * The whole command line. Parsing throws a `CommanderError` instead of ending the process; with `quiet` what is
+ * wrong is not printed either.
+ */
+export function buildProgram(version: string, quiet = false): Command {
+  const program = new Command('croft')
+    .configureOutput({ writeErr: (text) => (quiet ? undefined : process.stderr.write(text)) })
+    .description('Lets untrusted programs work on a copy-on-write view of your code, behind rules.')
+    .version(version)
+    .enablePositionalOptions()
+    .exitOverride()
+    .showHelpAfterError('(croft --help lists the commands and options)')
+    .addHelpText('after', EXIT_HELP)
+  const add = [
+    addRun,
+    addCreate,
+    addExec,
+    addShell,
+    addLs,
+    addCp,
+    addChanges,
+    addExport,
+    addRm,
+    addMount,
+    addPresets,
+    addServe,
+    addDoctor,
+    addCompletion,
+  ]
+  for (const addCommand of add) addCommand(program)
+  for (const command of program.commands) command.exitOverride().showHelpAfterError(`(croft ${command.name()} --help)`)
+  return program
+}
