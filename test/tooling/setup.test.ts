@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Readable } from 'node:stream'
@@ -94,6 +94,23 @@ describe('the set-up', () => {
       expect(result.all).toMatch(/ {2}\| server\/a\.ts\(1,14\): error TS2322/)
       expect(result.all).toMatch(/Set-up failed: tsc: exit code \d\nMend the errors above\./)
     }
+  })
+
+  test('an interrupt ends the running step with everything it has started', async () => {
+    await putSources('export {}\n', 'int main(void) { return 0; }\n')
+    const pidPipe = join(checkout, 'pid')
+    await execa('mkfifo', [pidPipe])
+    const compiler = join(checkout, 'node_modules/.bin/tsc')
+    await rm(compiler)
+    await writeFile(compiler, `#!/bin/sh\nsleep 1000 &\necho $! > ${pidPipe}\nwait\n`, { mode: 0o755 })
+
+    const running = setUp('build')
+    const pid = await readFile(pidPipe, 'utf8')
+    running.kill('SIGINT')
+    expect((await running).exitCode).toBe(130)
+    // What is left of a killed process that nobody has waited for yet has no command line.
+    expect(await readFile(`/proc/${pid.trim()}/cmdline`, 'utf8').catch(() => '')).toBe('')
+    expect(await readdir(join(checkout, '.croft'))).toEqual([])
   })
 
   test('a lock whose holder was killed is taken over', async () => {
