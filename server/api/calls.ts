@@ -1,0 +1,106 @@
+import type { EventEmitter } from 'node:events'
+import type { Logger } from 'pino'
+import { CroftError } from '../errors/croft-error.ts'
+import type { Call } from './handlers.ts'
+
+/** What of a call of grpc-js is needed here. */
+type Transport = Pick<EventEmitter, 'once'> & { readonly cancelled: boolean }
+
+/** Every call that is under way, so that a stop can refuse new ones, end these and know when none is left. */
+export class Calls {
+  readonly #log: Logger
+  readonly #open = new Set<OpenCall>()
+  #count = 0
+  #stopping: CroftError | undefined
+  #whenIdle: (() => void)[] = []
+
+  constructor(log: Logger) {
+    this.#log = log
+  }
+
+  get open(): number {
+    return this.#open.size
+  }
+
+  /** How many there have been. */
+  get total(): number {
+    return this.#count
+  }
+
+  /** Throws UNAVAILABLE when the server is stopping. Followed by one `end`. */
+  begin(method: string, transport: Transport): OpenCall {
+    if (this.#stopping !== undefined) throw this.#stopping
+    this.#count += 1
+    const call = new OpenCall(method, this.#count, this.#log, transport)
+    this.#open.add(call)
+    return call
+  }
+
+  end(call: OpenCall): void {
+    this.#open.delete(call)
+    if (this.#open.size === 0) {
+      for (const resolve of this.#whenIdle.splice(0)) resolve()
+    }
+  }
+
+  /** From now on new calls are refused. */
+  refuse(): void {
+    this.#stopping = new CroftError('UNAVAILABLE', 'the server is stopping', { reason: 'stopping' })
+  }
+
+  /** Tells those that are open to end. */
+  abort(): void {
+    for (const call of this.#open) call.abort(this.#stopping)
+  }
+
+  idle(): Promise<void> {
+    if (this.#open.size === 0) return Promise.resolve()
+    return new Promise((resolve) => this.#whenIdle.push(resolve))
+  }
+}
+
+/** The signal is made when it is first asked for: most calls are over before anybody would. */
+export class OpenCall implements Call {
+  readonly method: string
+  readonly #number: number
+  readonly #parentLog: Logger
+  readonly #transport: Transport
+  #controller: AbortController | undefined
+  #log: Logger | undefined
+  #abortedBy: unknown
+
+  constructor(method: string, number: number, log: Logger, transport: Transport) {
+    this.method = method
+    this.#number = number
+    this.#parentLog = log
+    this.#transport = transport
+  }
+
+  get id(): string {
+    return `c${this.#number.toString(36)}`
+  }
+
+  get log(): Logger {
+    this.#log ??= this.#parentLog.child({ call: this.id, method: this.method })
+    return this.#log
+  }
+
+  get signal(): AbortSignal {
+    if (this.#controller === undefined) {
+      this.#controller = new AbortController()
+      if (this.#abortedBy !== undefined) this.#controller.abort(this.#abortedBy)
+      else if (this.#transport.cancelled) this.#controller.abort(cancelled())
+      else this.#transport.once('cancelled', () => this.abort(cancelled()))
+    }
+    return this.#controller.signal
+  }
+
+  abort(reason: unknown): void {
+    this.#abortedBy ??= reason
+    this.#controller?.abort(this.#abortedBy)
+  }
+}
+
+function cancelled(): CroftError {
+  return new CroftError('CANCELLED', 'the call was cancelled')
+}

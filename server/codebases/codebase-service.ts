@@ -1,0 +1,75 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { timestampFromMs } from '@bufbuild/protobuf/wkt'
+import type { CodebaseService, FileInfoSchema } from '../../proto/index.ts'
+import { list, lookup } from '../../fs-layer/store/lookup.ts'
+import type { Store } from '../../fs-layer/store/store.ts'
+import type { Handlers } from '../api/handlers.ts'
+import type { Limits } from '../config/limits.ts'
+import { CroftError, invalid } from '../errors/croft-error.ts'
+import { parseEntryPath, parseViewPath, pathText } from '../files/view-path.ts'
+import type { CodebaseRecord } from '../records/record-types.ts'
+import { codebaseMessage } from './codebase-message.ts'
+import type { Codebases } from './codebases.ts'
+import { putTree } from './put-tree.ts'
+import { uploadFile } from './upload-file.ts'
+
+export interface CodebaseServiceDependencies {
+  readonly codebases: Codebases
+  readonly store: Store
+  readonly limits: Limits
+  readonly nowMs: () => number
+}
+
+export function codebaseService(dependencies: CodebaseServiceDependencies): Handlers<typeof CodebaseService> {
+  const { codebases, store, limits } = dependencies
+  const message = (record: CodebaseRecord) => codebaseMessage(record, codebases.rootOf(record))
+
+  return {
+    createCodebase: async ({ name, ownerId }) => message(await codebases.create(name, ownerId)),
+
+    getCodebase: async ({ codebaseId }) => message(codebases.get(codebaseId)),
+
+    listCodebases: async ({ ownerId, pageSize, pageToken }) => {
+      const { items, nextPageToken } = codebases.list(ownerId, pageSize, pageToken)
+      return { codebases: items.map(message), nextPageToken }
+    },
+
+    deleteCodebase: async ({ codebaseId }) => {
+      await codebases.delete(codebaseId)
+      return {}
+    },
+
+    uploadFiles: (chunks) => uploadFile(chunks, dependencies),
+
+    async *downloadFile({ codebaseId, filePath }) {
+      const record = codebases.get(codebaseId)
+      const path = parseEntryPath(filePath, 'file_path')
+      const entry = lookup(store, record.root, path)
+      if (entry.kind !== 'file') throw invalid('file_path', `is a ${entry.kind}`)
+      for await (const data of store.readFile(entry.hash)) yield { data }
+    },
+
+    listFiles: async ({ codebaseId, path, recursive }) => {
+      const record = codebases.get(codebaseId)
+      const directory = parseViewPath(path, 'path')
+      const files: MessageInitShape<typeof FileInfoSchema>[] = []
+      for await (const { path: at, entry } of list(store, record.root, directory, recursive)) {
+        if (files.length >= limits.maxListedFiles) throw tooMany(limits.maxListedFiles)
+        files.push({
+          path: pathText(at),
+          name: pathText(entry.name),
+          isDir: entry.kind === 'directory',
+          size: entry.kind === 'file' ? BigInt(entry.size) : 0n,
+          modifiedAt: timestampFromMs(entry.mtime * 1000 + entry.mtimeNsec / 1e6),
+        })
+      }
+      return { files }
+    },
+
+    putTree: (requests) => putTree(requests, dependencies),
+  }
+}
+
+function tooMany(limit: number): CroftError {
+  return new CroftError('RESOURCE_EXHAUSTED', `there are more than ${limit} files: list one directory at a time`)
+}

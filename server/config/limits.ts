@@ -1,0 +1,74 @@
+import { z } from 'zod'
+
+const KiB = 1024
+const MiB = 1024 * KiB
+const GiB = 1024 * MiB
+
+const bytes = (fallback: number, least = 1) => z.int().min(least).default(fallback)
+const count = (fallback: number, least = 1) => z.int().min(least).default(fallback)
+const ms = (fallback: number, least = 1) => z.int().min(least).max(MAX_TIMER_MS).default(fallback)
+
+/** What a timer of Node can hold; longer ones would fire at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** PATH_MAX of Linux, without the final NUL that it counts. A longer path could not be opened inside anyway. */
+export const MAX_PATH_BYTES = 4096
+
+/** Every limit of the server: its number, and the only place where it stands. */
+export const limitsSchema = z.strictObject({
+  /** One gRPC message, either way. */
+  maxMessageBytes: bytes(16 * MiB, 64 * KiB),
+  /** Idle ones count too. */
+  maxConnections: count(10_000),
+  pageSizeDefault: count(50),
+  pageSizeMax: count(1000),
+
+  maxCodebases: count(10_000),
+  maxSandboxes: count(2_000),
+  /** Names of codebases, owners, images. */
+  maxNameBytes: bytes(256),
+  maxLabels: count(64, 0),
+  maxLabelKeyBytes: bytes(128),
+  maxLabelValueBytes: bytes(1 * KiB),
+  /** Rules of one sandbox, those of its preset included. */
+  maxRules: count(1_000),
+  /** One file of `UploadFiles`, `PutTree` or `WriteFile`. */
+  maxUploadBytes: bytes(64 * GiB),
+  /** Entries of one tree. */
+  maxTreeEntries: count(2_000_000),
+  /** Names in one answer of `ListFiles`. */
+  maxListedFiles: count(200_000),
+
+  maxCommandBytes: bytes(128 * KiB - 1),
+  maxArguments: count(10_000),
+  maxArgumentsBytes: bytes(1 * MiB),
+  maxEnvironmentBytes: bytes(128 * KiB),
+  /**
+   * Of stdout, and of stderr, in the answer of a unary call. Both of them with their exact bytes beside the
+   * text stay under 4 MiB, which is what gRPC clients accept unless told otherwise.
+   */
+  maxUnaryOutputBytes: bytes(1_000_000, 0),
+  /** Of stdout and stderr in the details of an error. C-based gRPC clients refuse trailers over 8 KiB. */
+  maxPartialOutputBytes: bytes(2 * KiB, 0),
+  /** Commands at one time in one sandbox. */
+  maxCommandsPerSandbox: count(256),
+  /** For a command that names no timeout. */
+  execTimeoutDefaultMs: ms(60 * 60_000),
+  execTimeoutMaxMs: ms(24 * 60 * 60_000),
+  /** Between SIGTERM and SIGKILL. */
+  killGraceMs: ms(2_000, 0),
+  /** How long a command's output may stay silent after its end, held open by a process it left behind. */
+  outputGraceMs: ms(250, 0),
+
+  /** Open ones, in one sandbox. */
+  maxSessionsPerSandbox: count(64),
+  /** Closed ones included: they stay listed for the life of the sandbox. */
+  maxSessionRecordsPerSandbox: count(10_000),
+
+  /** How long the view of a sandbox that does not run stays open after its last use. */
+  viewIdleMs: ms(30_000, 0),
+  /** For calls that are under way when the server is told to stop. */
+  stopGraceMs: ms(5_000, 0),
+})
+
+export type Limits = z.infer<typeof limitsSchema>

@@ -1,0 +1,62 @@
+import { z } from 'zod'
+import { limitsSchema } from './limits.ts'
+
+export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+
+/** The port of wire v1, where `listen` names none. */
+export const DEFAULT_PORT = 9000
+
+const absolutePath = z
+  .string()
+  .refine((path) => path.startsWith('/'), 'must be an absolute path')
+  .refine((path) => !path.includes('\0'), 'must not contain NUL')
+
+/** sockaddr_un holds 108 bytes, the final NUL among them. */
+const socketPath = absolutePath.refine((path) => Buffer.byteLength(path) <= 107, 'must be at most 107 bytes long')
+
+export const hostUidsSchema = z
+  .strictObject({
+    first: z.int().min(1000).max(0xfffffffd).default(100_000),
+    last: z.int().min(1000).max(0xfffffffd).default(165_535),
+  })
+  .refine((range) => range.first <= range.last, { message: 'must not be below `first`', path: ['last'] })
+
+export interface ListenAddress {
+  readonly host: string
+  readonly port: number
+}
+
+/** `host:port`, `:port`, `host`, `[v6]:port`; without a host 127.0.0.1, without a port 9000. */
+export const listenSchema = z.string().transform((text, context): ListenAddress => {
+  const parsed = parseListen(text)
+  if (parsed !== undefined) return parsed
+  context.addIssue({ code: 'custom', message: `\`${text}\` is not host:port with a port of 0 to 65535` })
+  return z.NEVER
+})
+
+/** What may stand in the file; what is absent has its default from `load.ts`. */
+export const configSchema = z.strictObject({
+  dataDir: absolutePath,
+  socket: socketPath,
+  mountDir: absolutePath,
+  listen: listenSchema.optional(),
+  logLevel: z.enum(LOG_LEVELS).default('info'),
+  logFormat: z.enum(['json', 'text']).default('json'),
+  /** For a sandbox that names none. */
+  defaultRuntime: z.string().default('bwrap'),
+  hostUids: hostUidsSchema.prefault({}),
+  /** The server ends when for so many seconds no client was connected and no sandbox ran. Default: never. */
+  idleExitSeconds: z.int().min(1).max(86_400 * 24).optional(),
+  limits: limitsSchema.prefault({}),
+})
+
+export type Config = z.infer<typeof configSchema>
+
+function parseListen(text: string): ListenAddress | undefined {
+  const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*))(?::(\d{1,5}))?$/.exec(text)
+  if (match === null) return undefined
+  const port = match[2] === undefined ? DEFAULT_PORT : Number(match[2])
+  if (port > 65_535) return undefined
+  const host = (match[1] ?? '').replace(/^\[|\]$/g, '')
+  return { host: host === '' ? '127.0.0.1' : host, port }
+}

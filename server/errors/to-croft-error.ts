@@ -1,0 +1,54 @@
+import { PolicyError } from '../../fs-layer/policy/policy-error.ts'
+import { Errno } from '../../fs-layer/protocol/errno.ts'
+import { StoreError, type StoreErrorCode } from '../../fs-layer/store/store-error.ts'
+import { AgentError } from '../../runtimes/contract/agent.ts'
+import { RuntimeError } from '../../runtimes/contract/runtime.ts'
+import { CroftError, type StatusName, invalid, printable } from './croft-error.ts'
+import { errnoToCroftError } from './errno-status.ts'
+
+/**
+ * The one way from whatever was thrown to an answer. `undefined`: nobody foresaw it, so the client is told no
+ * more than a number by which the log can be searched.
+ */
+export function toCroftError(error: unknown): CroftError | undefined {
+  if (error instanceof CroftError) return error
+  if (error instanceof Errno) return errnoToCroftError(error)
+  if (error instanceof PolicyError) return invalid('permissions', printable(error.message), error)
+  if (error instanceof StoreError) return fromStore(error)
+  if (error instanceof RuntimeError) return fromRuntime(error)
+  if (error instanceof AgentError) return fromAgent(error)
+  return undefined
+}
+
+const STATUS_OF_STORE: Readonly<Partial<Record<StoreErrorCode, StatusName>>> = {
+  mismatch: 'INVALID_ARGUMENT',
+  full: 'RESOURCE_EXHAUSTED',
+  closed: 'UNAVAILABLE',
+  invalid: 'INVALID_ARGUMENT',
+  limit: 'INVALID_ARGUMENT',
+  duplicate: 'INVALID_ARGUMENT',
+  'missing-parent': 'INVALID_ARGUMENT',
+  'not-a-directory': 'INVALID_ARGUMENT',
+  'is-a-directory': 'INVALID_ARGUMENT',
+  'not-found': 'NOT_FOUND',
+  missing: 'DATA_LOSS',
+  corrupt: 'DATA_LOSS',
+}
+
+function fromStore(error: StoreError): CroftError | undefined {
+  const code = STATUS_OF_STORE[error.code]
+  return code === undefined ? undefined : new CroftError(code, error.message, { cause: error })
+}
+
+function fromRuntime(error: RuntimeError): CroftError {
+  const code = { unavailable: 'FAILED_PRECONDITION', unsupported: 'UNIMPLEMENTED', failed: 'INTERNAL' } as const
+  return new CroftError(code[error.code], printable(error.message), { reason: `runtime_${error.code}`, cause: error })
+}
+
+/** `spawn` is answered where the command is started: only there is it known what was to be started. */
+function fromAgent(error: AgentError): CroftError {
+  return new CroftError('ABORTED', 'the sandbox ended while the call was under way', {
+    reason: 'sandbox_ended',
+    cause: error,
+  })
+}

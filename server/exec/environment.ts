@@ -1,0 +1,29 @@
+import type { Limits } from '../config/limits.ts'
+import { invalid } from '../errors/croft-error.ts'
+
+/** What every command starts from. Nothing of the server's own environment is in it. */
+const BASE: Readonly<Record<string, string>> = {
+  PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
+  HOME: '/home/croft',
+  USER: 'croft',
+  LOGNAME: 'croft',
+  SHELL: '/bin/sh',
+  LANG: 'C.UTF-8',
+  TMPDIR: '/tmp',
+}
+
+/** The base with the request's variables over it. Throws INVALID_ARGUMENT naming `field`. */
+export function environment(
+  given: Readonly<Record<string, string>>,
+  { field, limits, terminal = false }: { field: string; limits: Limits; terminal?: boolean },
+): Record<string, string> {
+  let size = 0
+  for (const name in given) {
+    const value = given[name] ?? ''
+    if (name === '' || name.includes('=')) throw invalid(field, 'contains a name that is empty or has a `=`')
+    if (name.includes('\0') || value.includes('\0')) throw invalid(field, 'contains a NUL byte')
+    size += Buffer.byteLength(name) + Buffer.byteLength(value) + 2
+  }
+  if (size > limits.maxEnvironmentBytes) throw invalid(field, `is larger than ${limits.maxEnvironmentBytes} bytes`)
+  return { ...BASE, ...(terminal ? { TERM: 'xterm-256color' } : {}), ...given }
+}

@@ -1,0 +1,107 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { Writable } from 'node:stream'
+import type { ExecInput, ExecInput_Start, ExecInput_Terminal, ExecOutputSchema } from '../../proto/index.ts'
+import type { AgentProcess } from '../../runtimes/contract/agent.ts'
+import type { Limits } from '../config/limits.ts'
+import { invalid } from '../errors/croft-error.ts'
+import { type Running, WORKSPACE } from '../sandboxes/running.ts'
+import { type Terminal, parseCommand } from './command.ts'
+import { execStream } from './exec-stream.ts'
+
+/** The kernel keeps a terminal's size in 16 bits. */
+const MAX_TERMINAL_SIZE = 65_535
+const MAX_SIGNAL = 64
+
+/**
+ * A command whose stdin comes while it runs. Input is taken no faster than the command reads it, output is sent
+ * no faster than the client does. A client that ends its side without `stdin_end` means the same by it.
+ */
+export async function* execInteractive(
+  inputs: AsyncIterable<ExecInput>,
+  find: (sandboxId: string) => Running,
+  { limits, signal }: { limits: Limits; signal: AbortSignal },
+): AsyncGenerator<MessageInitShape<typeof ExecOutputSchema>> {
+  const stream = inputs[Symbol.asyncIterator]()
+  const { request, terminal: size } = await startOf(stream)
+  if (request === undefined) throw invalid('start.request', 'is missing')
+  const running = find(request.sandboxId)
+  const terminal = size === undefined ? undefined : terminalOf(size, 'start.terminal')
+  const command = parseCommand(request, { limits, workspace: WORKSPACE, liveInput: true, terminal })
+
+  let inputFailure: { readonly error: unknown } | undefined
+  yield* execStream(running, command, {
+    limits,
+    signal,
+    reportExit: request.reportExit,
+    onStart: (process, kill) => {
+      pump(stream, process).catch((error: unknown) => {
+        // What the client sent last was no good, or the client is gone.
+        inputFailure = { error }
+        kill()
+      })
+    },
+  })
+  if (inputFailure !== undefined) throw inputFailure.error
+}
+
+type Stream = AsyncIterator<ExecInput>
+
+async function startOf(stream: Stream): Promise<ExecInput_Start> {
+  const first = await stream.next()
+  if (first.done === true || first.value.input.case !== 'start') throw invalid('start', 'must be the first message')
+  return first.value.input.value
+}
+
+async function pump(stream: Stream, process: AgentProcess): Promise<void> {
+  const { stdin } = process
+  // The command may close its stdin whenever it likes: what comes after that goes nowhere.
+  stdin?.on('error', () => undefined)
+  for (let next = await stream.next(); next.done !== true; next = await stream.next()) {
+    const { input } = next.value
+    switch (input.case) {
+      case 'stdin': {
+        const { buffer, byteOffset, length } = input.value
+        if (stdin === null || stdin.destroyed || stdin.writableEnded) break
+        if (!stdin.write(Buffer.from(buffer, byteOffset, length))) await room(stdin)
+        break
+      }
+      case 'stdinEnd':
+        stdin?.end()
+        break
+      case 'resize': {
+        const { rows, columns } = terminalOf(input.value, 'resize')
+        process.resize(rows, columns)
+        break
+      }
+      case 'signal':
+        if (input.value < 1 || input.value > MAX_SIGNAL) throw invalid('signal', `must be 1 to ${MAX_SIGNAL}`)
+        process.signal(input.value, 'group')
+        break
+      case 'start':
+        throw invalid('start', 'must come once')
+      case undefined:
+        throw invalid('input', 'is empty')
+    }
+  }
+  stdin?.end()
+}
+
+/** Resolves when more may be written, and when nobody will read it any more. */
+function room(stdin: Writable): Promise<void> {
+  return new Promise((resolve) => {
+    const done = () => {
+      stdin.off('drain', done)
+      stdin.off('close', done)
+      resolve()
+    }
+    stdin.once('drain', done)
+    stdin.once('close', done)
+    if (stdin.destroyed) done()
+  })
+}
+
+function terminalOf({ rows, columns }: ExecInput_Terminal, field: string): Terminal {
+  if (rows > MAX_TERMINAL_SIZE) throw invalid(`${field}.rows`, `must be at most ${MAX_TERMINAL_SIZE}`)
+  if (columns > MAX_TERMINAL_SIZE) throw invalid(`${field}.columns`, `must be at most ${MAX_TERMINAL_SIZE}`)
+  return { rows, columns }
+}

@@ -1,0 +1,75 @@
+import { type MessageInitShape, create } from '@bufbuild/protobuf'
+import { type ExecResult, ExecResultSchema } from '../../proto/index.ts'
+import type { AgentProcess } from '../../runtimes/contract/agent.ts'
+import type { Limits } from '../config/limits.ts'
+import { CroftError } from '../errors/croft-error.ts'
+import type { Running } from '../sandboxes/running.ts'
+import type { Command } from './command.ts'
+import { CappedOutput, ended } from './output.ts'
+import { MAX_GRACES, isNotStarted, startProcess } from './process.ts'
+import { type Outcome, execResult, notStartedResult } from './result.ts'
+
+/**
+ * Runs a command to its end and gives back what it printed, up to the cap. Throws DEADLINE_EXCEEDED with the
+ * beginning of the output in the details when it ran out of time.
+ */
+export async function exec(
+  running: Running,
+  command: Command,
+  { limits, signal }: { limits: Limits; signal: AbortSignal },
+): Promise<MessageInitShape<typeof ExecResultSchema>> {
+  const started = await startProcess(running, command, { limits, signal })
+  if (isNotStarted(started)) return notStartedResult(started)
+
+  const { process, startedAtMs } = started
+  const stdout = new CappedOutput(limits.maxUnaryOutputBytes)
+  const stderr = new CappedOutput(limits.maxUnaryOutputBytes)
+  process.stdout.on('data', (chunk: Buffer) => stdout.add(chunk))
+  process.stderr.on('data', (chunk: Buffer) => stderr.add(chunk))
+  const outputEnded = Promise.all([ended(process.stdout), ended(process.stderr)])
+  try {
+    const status = await process.exited
+    await quiet(process, outputEnded, limits.outputGraceMs)
+    const outcome = { status, stdout, stderr, durationMs: performance.now() - startedAtMs }
+    if (started.timedOut()) throw timedOut(command.timeoutMs, outcome, limits)
+    return execResult(outcome, limits.maxUnaryOutputBytes)
+  } finally {
+    started.done()
+  }
+}
+
+/** The error of a command that outran its timeout. */
+export function timedOut(timeoutMs: number, outcome: Outcome, limits: Limits): CroftError {
+  const partial: ExecResult = create(ExecResultSchema, execResult(outcome, limits.maxPartialOutputBytes))
+  return new CroftError('DEADLINE_EXCEEDED', `the command did not end within ${timeoutMs / 1000} s and was killed`, {
+    reason: 'command_timeout',
+    detail: { schema: ExecResultSchema, message: partial },
+  })
+}
+
+/**
+ * The command is over, but what it started in the background may hold its output open for ever. Waits until the
+ * output ends or has been silent for the grace, and for no more than a few of them; afterwards it is still read,
+ * and thrown away, so that nobody in there is stopped by a full pipe or killed by a closed one.
+ */
+function quiet(process: AgentProcess, outputEnded: Promise<unknown>, graceMs: number): Promise<void> {
+  return new Promise((resolve) => {
+    const timer = setTimeout(done, graceMs)
+    const latest = performance.now() + graceMs * MAX_GRACES
+    const stillTalking = () => {
+      if (performance.now() < latest) timer.refresh()
+    }
+    process.stdout.on('data', stillTalking)
+    process.stderr.on('data', stillTalking)
+    void outputEnded.then(done)
+
+    function done(): void {
+      clearTimeout(timer)
+      for (const stream of [process.stdout, process.stderr]) {
+        stream.removeAllListeners('data')
+        stream.resume()
+      }
+      resolve()
+    }
+  })
+}

@@ -1,0 +1,55 @@
+import { constants } from 'node:os'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { durationFromMs } from '@bufbuild/protobuf/wkt'
+import type { ExecExitSchema, ExecResultSchema } from '../../proto/index.ts'
+import type { ExitStatus } from '../../runtimes/contract/agent.ts'
+import { type CappedOutput, outputText } from './output.ts'
+import { type NotStarted, exitCodeOf } from './process.ts'
+
+export interface Outcome {
+  readonly status: ExitStatus
+  readonly stdout: CappedOutput
+  readonly stderr: CappedOutput
+  readonly durationMs: number
+}
+
+/** At most `maxBytes` of stdout, and of stderr. */
+export function execResult(
+  { status, stdout, stderr, durationMs }: Outcome,
+  maxBytes: number,
+): MessageInitShape<typeof ExecResultSchema> {
+  const out = part(stdout, maxBytes)
+  const err = part(stderr, maxBytes)
+  return {
+    stdout: out.text,
+    stderr: err.text,
+    exitCode: exitCodeOf(status),
+    duration: durationFromMs(durationMs),
+    signal: signalName(status.signal),
+    stdoutTruncated: out.truncated,
+    stderrTruncated: err.truncated,
+    ...(out.bytes === undefined ? {} : { stdoutBytes: out.bytes }),
+    ...(err.bytes === undefined ? {} : { stderrBytes: err.bytes }),
+  }
+}
+
+export function notStartedResult({ exitCode, message }: NotStarted): MessageInitShape<typeof ExecResultSchema> {
+  return { stderr: message, exitCode, duration: durationFromMs(0) }
+}
+
+export function execExit(status: ExitStatus, durationMs: number): MessageInitShape<typeof ExecExitSchema> {
+  return { exitCode: exitCodeOf(status), signal: signalName(status.signal), duration: durationFromMs(durationMs) }
+}
+
+function part(output: CappedOutput, maxBytes: number) {
+  const all = output.bytes()
+  const truncated = output.truncated || all.length > maxBytes
+  return { truncated, ...outputText(all.subarray(0, maxBytes), truncated, maxBytes) }
+}
+
+/** Empty where it exited by itself. Realtime signals have no names: they are written as numbers. */
+export function signalName(signal: number | undefined): string {
+  if (signal === undefined) return ''
+  const found = Object.entries(constants.signals).find(([, number]) => number === signal)
+  return found === undefined ? `SIG${signal}` : found[0]
+}

@@ -1,0 +1,86 @@
+import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { z } from 'zod'
+import { ConfigError } from '../config/config-error.ts'
+import { Records, RecordsLocked } from '../records/records.ts'
+
+export interface DataDir {
+  readonly storeDir: string
+  readonly deltasDir: string
+  readonly records: Records
+  /** Of the server that had it before; undefined when that one cleaned up after itself. */
+  readonly previousInstance: string | undefined
+  /** Nothing is left to clean up: the next server need not look. */
+  markClean(): void
+}
+
+/**
+ * Takes a data directory into possession. LevelDB's lock on the records is what keeps a second server out, for
+ * the kernel lets go of it whatever becomes of us; the file with the pid is there to say who has it.
+ *
+ * @throws {ConfigError} naming the pid of the server that has it, or what is in the way
+ */
+export async function openDataDir(dir: string, instance: string): Promise<DataDir> {
+  try {
+    mkdirSync(dir, { recursive: true, mode: 0o700 })
+    for (const name of ['store', 'deltas']) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 })
+    chmodSync(dir, 0o700)
+  } catch (error) {
+    throw new ConfigError(`cannot use the data directory ${dir}: ${messageOf(error)}`, { cause: error })
+  }
+  const ownerFile = join(dir, 'server.json')
+  const records = await openRecords(dir, ownerFile)
+  const previous = readOwner(ownerFile)
+  writeOwner(ownerFile, { pid: process.pid, instance, clean: false })
+  return {
+    storeDir: join(dir, 'store'),
+    deltasDir: join(dir, 'deltas'),
+    records,
+    previousInstance: previous?.clean === false ? previous.instance : undefined,
+    markClean: () => writeOwner(ownerFile, { pid: process.pid, instance, clean: true }),
+  }
+}
+
+const ownerSchema = z.object({ pid: z.int(), instance: z.string(), clean: z.boolean() })
+type Owner = z.infer<typeof ownerSchema>
+
+async function openRecords(dir: string, ownerFile: string): Promise<Records> {
+  try {
+    return await Records.open(join(dir, 'records'))
+  } catch (error) {
+    if (!(error instanceof RecordsLocked)) throw error
+    const owner = readOwner(ownerFile)
+    const by = owner === undefined ? 'by another process' : `by the server with pid ${owner.pid}`
+    throw new ConfigError(`the data directory ${dir} is in use ${by}`, { cause: error })
+  }
+}
+
+function readOwner(file: string): Owner | undefined {
+  let text: string
+  try {
+    text = readFileSync(file, 'utf8')
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return undefined
+    throw error
+  }
+  return ownerSchema.safeParse(parseJson(text)).data
+}
+
+/** A file that a full disk or a power cut left empty says nothing. */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}
+
+function writeOwner(file: string, owner: Owner): void {
+  const temporary = `${file}.new`
+  writeFileSync(temporary, `${JSON.stringify(owner)}\n`, { mode: 0o600 })
+  renameSync(temporary, file)
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env node
+import { writeSync } from 'node:fs'
+import { ConfigError } from './config/config-error.ts'
+import { type Flags, USAGE, parseFlags } from './config/flags.ts'
+import { loadConfig } from './config/load.ts'
+import { packageVersion } from './observability/version.ts'
+import { type Server, startServer } from './server.ts'
+
+/** It could not start: settings, or the machine. */
+const EXIT_FAILED = 1
+/** The command line is wrong. */
+const EXIT_USAGE = 2
+
+process.exitCode = await run(process.argv.slice(2))
+
+async function run(args: readonly string[]): Promise<number> {
+  let flags: Flags
+  try {
+    flags = parseFlags(args)
+  } catch (error) {
+    return fail(error, EXIT_USAGE)
+  }
+  if (flags.help) return say(USAGE)
+  if (flags.version) return say(`croft ${packageVersion()}\n`)
+
+  let server: Server
+  try {
+    const { settings, configFile } = flags
+    const surroundings = { uid: process.getuid?.() ?? 0, env: process.env }
+    const config = loadConfig({ flags: settings, ...(configFile === undefined ? {} : { file: configFile }), ...surroundings })
+    server = await startServer(config)
+  } catch (error) {
+    return fail(error, EXIT_FAILED)
+  }
+  return serve(server, flags)
+}
+
+async function serve(server: Server, { readyFd }: Flags): Promise<number> {
+  const signalled = new Promise<undefined>((resolve) => {
+    let signals = 0
+    const onSignal = (signal: NodeJS.Signals) => {
+      signals += 1
+      server.log.info({ signal }, 'told to stop')
+      resolve(undefined)
+      // Whoever asks twice is in a hurry: calls under way are cut.
+      if (signals === 2) void server.stop(0)
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+  if (readyFd !== undefined) sayReady(server, readyFd)
+
+  const failure = await Promise.race([server.ended, signalled])
+  if (failure !== undefined) server.log.fatal({ err: failure }, 'the filesystem thread is gone: nothing can be served without it')
+  await server.stop()
+  return failure === undefined ? 0 : EXIT_FAILED
+}
+
+/** Who started this server waits for the line; it may also have gone away meanwhile. */
+function sayReady({ socket, address, instance, log }: Server, fd: number): void {
+  const line = { socket, instance, pid: process.pid, ...(address === undefined ? {} : { address }) }
+  try {
+    writeSync(fd, `${JSON.stringify(line)}\n`)
+  } catch (err) {
+    log.warn({ err, fd }, 'cannot say that the server is ready')
+  }
+}
+
+function say(text: string): number {
+  process.stdout.write(text)
+  return 0
+}
+
+function fail(error: unknown, exitCode: number): number {
+  const message = error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)
+  process.stderr.write(`croft serve: ${message}\n`)
+  return exitCode
+}

@@ -1,0 +1,46 @@
+import type { Rule } from '../../fs-layer/policy/rule.ts'
+import type { Hash } from '../../fs-layer/store/objects.ts'
+import type { Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
+
+/** Times are milliseconds since 1970. `sequence` gives the order in which things were made. */
+interface RecordBase {
+  readonly id: string
+  readonly sequence: number
+  readonly createdAtMs: number
+}
+
+export interface CodebaseRecord extends RecordBase {
+  readonly name: string
+  readonly ownerId: string
+  readonly root: Hash
+  readonly updatedAtMs: number
+}
+
+/** `destroyed` is seen only by a server that was killed half-way: it then finishes the work. */
+export type SandboxStatus = 'pending' | 'running' | 'stopped' | 'error' | 'destroyed'
+
+export interface SandboxRecord extends RecordBase {
+  readonly codebaseId: string
+  /** The version that the view is based on, for the sandbox's life. */
+  readonly base: Hash
+  readonly preset: string
+  /** All in force, those of the preset first. */
+  readonly rules: readonly Rule[]
+  readonly labels: Readonly<Record<string, string>>
+  readonly runtime: RuntimeName
+  readonly image?: string
+  readonly limits: ResourceLimits
+  readonly status: SandboxStatus
+  readonly startedAtMs?: number
+  readonly stoppedAtMs?: number
+  readonly expiresAtMs?: number
+  /** Why the status is `error`. */
+  readonly error?: string
+}
+
+export interface SessionRecord extends RecordBase {
+  readonly sandboxId: string
+  readonly shell: string
+  readonly status: 'active' | 'closed'
+  readonly closedAtMs?: number
+}

@@ -1,0 +1,56 @@
+import { Level } from 'level'
+import { ConfigError } from '../config/config-error.ts'
+import type { CodebaseRecord, SandboxRecord, SessionRecord } from './record-types.ts'
+import { Table } from './table.ts'
+
+/** What the server must not forget, in one LevelDB, all of it in memory too. */
+export class Records implements AsyncDisposable {
+  readonly codebases: Table<CodebaseRecord>
+  readonly sandboxes: Table<SandboxRecord>
+  readonly sessions: Table<SessionRecord>
+  readonly #db: Level<string, unknown>
+
+  private constructor(db: Level<string, unknown>, tables: Pick<Records, 'codebases' | 'sandboxes' | 'sessions'>) {
+    this.#db = db
+    this.codebases = tables.codebases
+    this.sandboxes = tables.sandboxes
+    this.sessions = tables.sessions
+  }
+
+  /** Rejects with `RecordsLocked` while another process has them open: that lock guards the data directory. */
+  static async open(dir: string): Promise<Records> {
+    const db = new Level<string, unknown>(dir, { valueEncoding: 'json' })
+    try {
+      await db.open()
+    } catch (error) {
+      if (isLocked(error)) throw new RecordsLocked(dir, error)
+      throw new ConfigError(`cannot open the records in ${dir}: ${causeOf(error)}`, { cause: error })
+    }
+    return new Records(db, {
+      codebases: await Table.load<CodebaseRecord>(db, 'codebase'),
+      sandboxes: await Table.load<SandboxRecord>(db, 'sandbox'),
+      sessions: await Table.load<SessionRecord>(db, 'session'),
+    })
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#db.close()
+  }
+}
+
+export class RecordsLocked extends Error {
+  constructor(dir: string, cause: unknown) {
+    super(`the records in ${dir} are in use by another process`, { cause })
+    this.name = 'RecordsLocked'
+  }
+}
+
+function isLocked(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined
+  return cause instanceof Error && 'code' in cause && cause.code === 'LEVEL_LOCKED'
+}
+
+function causeOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error
+  return cause instanceof Error ? cause.message : String(cause)
+}

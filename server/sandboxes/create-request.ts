@@ -1,0 +1,133 @@
+import { durationMs } from '@bufbuild/protobuf/wkt'
+import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
+import {
+  type CreateSandboxRequest,
+  NetworkPolicy_Mode,
+  type ResourceLimits as ResourceLimitsMessage,
+  RuntimeType,
+} from '../../proto/index.ts'
+import type { Limits as ResourceLimits, Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { Limits } from '../config/limits.ts'
+import { CroftError, invalid } from '../errors/croft-error.ts'
+import { checkId } from '../records/ids.ts'
+import type { SandboxRecord } from '../records/record-types.ts'
+import { parseRules } from './permissions.ts'
+import { runtimeName } from './runtime-types.ts'
+
+export type SandboxSpec = Pick<
+  SandboxRecord,
+  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits'
+> & { readonly expiresInMs?: number }
+
+export interface CreateContext {
+  readonly limits: Limits
+  readonly presets: PresetRegistry
+  readonly defaultRuntime: RuntimeName
+  /** `undefined`: this server has no such runtime. */
+  readonly probe: (runtime: RuntimeName) => Promise<Probe> | undefined
+}
+
+/** Everything about the request that can be told wrong before anything is made. */
+export async function parseCreateRequest(request: CreateSandboxRequest, context: CreateContext): Promise<SandboxSpec> {
+  const { limits } = context
+  const codebaseId = checkId('cb', request.codebaseId, 'codebase_id')
+  const rules = parseRules(request.preset, request.permissions, { presets: context.presets, maxRules: limits.maxRules })
+  const labels = parseLabels(request.labels, limits)
+  const resources = parseResources(request.resources)
+  const image = parseImage(request.image, limits)
+  const expiresInMs = request.expiresIn === undefined ? undefined : durationMs(request.expiresIn)
+  if (expiresInMs !== undefined && !(expiresInMs > 0)) throw invalid('expires_in', 'must be more than 0')
+
+  const runtime = parseRuntime(request.runtime, context.defaultRuntime)
+  const probe = await context.probe(runtime)
+  if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)
+  checkAbilities({ image, resources, mode: request.network?.mode }, runtime, probe)
+
+  return {
+    codebaseId,
+    preset: request.preset,
+    rules,
+    labels,
+    runtime,
+    limits: resources,
+    ...(image === '' ? {} : { image }),
+    ...(expiresInMs === undefined ? {} : { expiresInMs }),
+  }
+}
+
+function parseRuntime(type: RuntimeType, fallback: RuntimeName): RuntimeName {
+  if (type === RuntimeType.UNSPECIFIED) return fallback
+  const name = runtimeName(type)
+  if (name === undefined) throw unsupported('runtime', `this server knows no runtime of the number ${type}`)
+  return name
+}
+
+function parseLabels(labels: Readonly<Record<string, string>>, limits: Limits): Record<string, string> {
+  const entries = Object.entries(labels)
+  if (entries.length > limits.maxLabels) throw invalid('labels', `are ${entries.length}, over the limit of ${limits.maxLabels}`)
+  for (const [key, value] of entries) {
+    if (key === '') throw invalid('labels', 'contain an empty key')
+    if (Buffer.byteLength(key) > limits.maxLabelKeyBytes) {
+      throw invalid('labels', `contain a key longer than ${limits.maxLabelKeyBytes} bytes`)
+    }
+    if (Buffer.byteLength(value) > limits.maxLabelValueBytes) {
+      throw invalid('labels', `contain a value longer than ${limits.maxLabelValueBytes} bytes`)
+    }
+  }
+  return labels
+}
+
+function parseImage(image: string, limits: Limits): string {
+  if (Buffer.byteLength(image) > limits.maxNameBytes) throw invalid('image', `is longer than ${limits.maxNameBytes} bytes`)
+  // As container engines have it; a leading `-` would be read as an option of their command lines.
+  if (image !== '' && !/^[a-zA-Z0-9][\w./:@-]*$/.test(image)) throw invalid('image', 'is no name of an image')
+  return image
+}
+
+/** 0 is the value of a field that was not set: no limit. */
+function parseResources(message: ResourceLimitsMessage | undefined): ResourceLimits {
+  if (message === undefined) return {}
+  const memoryBytes = natural(message.memoryBytes, 'resources.memory_bytes')
+  const cpuQuotaUs = natural(message.cpuQuota, 'resources.cpu_quota')
+  const cpuShares = natural(message.cpuShares, 'resources.cpu_shares')
+  const pids = natural(message.pidsLimit, 'resources.pids_limit')
+  return {
+    ...(memoryBytes === 0 ? {} : { memoryBytes }),
+    ...(cpuQuotaUs === 0 ? {} : { cpuQuotaUs }),
+    ...(cpuShares === 0 ? {} : { cpuShares }),
+    ...(pids === 0 ? {} : { pids }),
+  }
+}
+
+function natural(value: bigint, field: string): number {
+  if (value < 0n) throw invalid(field, 'must not be negative')
+  if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw invalid(field, `must be at most ${Number.MAX_SAFE_INTEGER}`)
+  return Number(value)
+}
+
+interface Wishes {
+  readonly image: string
+  readonly resources: ResourceLimits
+  readonly mode: NetworkPolicy_Mode | undefined
+}
+
+/** What the runtime cannot do is refused now: a limit that holds nothing would be worse than none. */
+function checkAbilities({ image, resources, mode }: Wishes, runtime: RuntimeName, { available, capabilities }: Probe): void {
+  if (mode !== undefined && mode !== NetworkPolicy_Mode.UNSPECIFIED && mode !== NetworkPolicy_Mode.OFF) {
+    throw unsupported('network.mode', `runtime ${runtime} gives sandboxes no network`)
+  }
+  // Of a runtime that does not run here nothing is known; starting the sandbox says why.
+  if (!available) return
+  const cannot = (field: string, what: string) => unsupported(field, `runtime ${runtime} cannot ${what} on this host`)
+  if (image !== '' && !capabilities.image) throw cannot('image', 'use images')
+  if (resources.memoryBytes !== undefined && !capabilities.memoryLimit) {
+    throw cannot('resources.memory_bytes', 'limit memory')
+  }
+  if (resources.cpuQuotaUs !== undefined && !capabilities.cpuLimit) throw cannot('resources.cpu_quota', 'limit CPU time')
+  if (resources.cpuShares !== undefined && !capabilities.cpuLimit) throw cannot('resources.cpu_shares', 'share out CPU time')
+  if (resources.pids !== undefined && !capabilities.pidsLimit) throw cannot('resources.pids_limit', 'limit processes')
+}
+
+function unsupported(field: string, problem: string): CroftError {
+  return new CroftError('UNIMPLEMENTED', `${field}: ${problem}`, { field, reason: 'unsupported' })
+}

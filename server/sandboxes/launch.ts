@@ -1,0 +1,78 @@
+import { connectAgent } from '../../runtimes/agent/client.ts'
+import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import { Undo } from '../concurrency/undo.ts'
+import type { Logger } from '../observability/log.ts'
+import type { SandboxRecord } from '../records/record-types.ts'
+import type { HostUids } from './host-uids.ts'
+import type { MountDirs } from './mount-dirs.ts'
+import { type RunningParts, WORKSPACE } from './running.ts'
+import type { Views } from './views.ts'
+
+export interface LaunchDependencies {
+  readonly instance: string
+  readonly views: Views
+  readonly mountDirs: MountDirs
+  /** Absent where the server is not root: everything then runs as the server's own user. */
+  readonly hostUids: HostUids | undefined
+  readonly log: Logger
+}
+
+/**
+ * From a record to a running sandbox: host user, mount, boundary, agent. Whatever fails, all that was done is
+ * undone, in reverse.
+ */
+export async function launch(
+  sandbox: SandboxRecord,
+  runtime: Runtime,
+  { instance, views, mountDirs, hostUids, log }: LaunchDependencies,
+): Promise<RunningParts> {
+  const undo = new Undo()
+  try {
+    const hostUid = hostUids?.take() ?? process.getuid?.() ?? 0
+    const hostGid = hostUids === undefined ? (process.getgid?.() ?? 0) : hostUid
+    undo.add(() => hostUids?.give(hostUid))
+
+    const dirs = mountDirs.make(sandbox.id, hostGid)
+    undo.add(() => mountDirs.remove(sandbox.id))
+
+    const view = await views.lease(sandbox, { uid: hostUid, gid: hostGid })
+    undo.add(() => view.release())
+    await view.view.mount(dirs.view)
+    undo.add(() => view.view.unmount())
+
+    const launched = await runtime.launch({
+      sandboxId: sandbox.id,
+      instance,
+      viewPath: dirs.view,
+      workspace: WORKSPACE,
+      hostUid,
+      hostGid,
+      scratchDir: dirs.scratch,
+      hostname: 'sandbox',
+      ...(sandbox.image === undefined ? {} : { image: sandbox.image }),
+      limits: sandbox.limits,
+      network: { mode: 'off' },
+    })
+    undo.add(() => launched.stop())
+    return { sandboxId: sandbox.id, hostUid, launched, agent: connectAgent(launched.stream), view }
+  } catch (error) {
+    await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
+    throw error
+  }
+}
+
+/** The reverse. Goes through to its end whatever fails on the way; what fails is in the log. */
+export async function teardown(
+  { sandboxId, hostUid, launched, agent, view }: RunningParts,
+  { mountDirs, hostUids, log }: LaunchDependencies,
+): Promise<void> {
+  const undo = new Undo()
+  undo.add(() => hostUids?.give(hostUid))
+  undo.add(() => mountDirs.remove(sandboxId))
+  undo.add(() => view.release())
+  // After the processes, so that what they write last still meets a filesystem.
+  undo.add(() => view.view.unmount())
+  undo.add(() => launched.stop())
+  undo.add(() => agent.close())
+  await undo.run((err) => log.error({ err, sandbox: sandboxId }, 'cannot clean up after a sandbox'))
+}

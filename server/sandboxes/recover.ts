@@ -1,0 +1,52 @@
+import { readdir, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import type { Logger } from '../observability/log.ts'
+import type { Records } from '../records/records.ts'
+import type { MountDirs } from './mount-dirs.ts'
+import type { Sandboxes } from './sandboxes.ts'
+import { transition } from './transition.ts'
+
+export interface RecoverDependencies {
+  readonly records: Records
+  readonly sandboxes: Sandboxes
+  readonly mountDirs: MountDirs
+  readonly runtimes: ReadonlyMap<string, Runtime>
+  readonly deltasDir: string
+  readonly nowMs: () => number
+  readonly log: Logger
+}
+
+/**
+ * Puts right what an earlier server left when it was killed, before the first call is taken: processes, then
+ * mounts, then records. Only what is ours by name is touched.
+ */
+export async function recover(previousInstance: string | undefined, dependencies: RecoverDependencies): Promise<void> {
+  const { records, sandboxes, mountDirs, runtimes, nowMs, log } = dependencies
+  const all = [...records.sandboxes.values()]
+
+  if (previousInstance !== undefined) {
+    const leftBehind = { instance: previousInstance, sandboxIds: all.map(({ id }) => id) }
+    for (const runtime of runtimes.values()) await runtime.reap(leftBehind)
+  }
+  const detached = await mountDirs.detachLeftovers()
+  if (detached > 0) log.warn({ mounts: detached }, 'detached what an earlier server left mounted')
+
+  const wereRunning = all.filter(({ status }) => status === 'running')
+  await records.sandboxes.putAll(wereRunning.map((record) => transition(record, { type: 'stopped' }, nowMs())))
+  const wereActive = [...records.sessions.values()].filter(({ status }) => status === 'active')
+  await records.sessions.putAll(wereActive.map((session) => ({ ...session, status: 'closed', closedAtMs: nowMs() })))
+  if (wereRunning.length > 0) log.warn({ sandboxes: wereRunning.length }, 'sandboxes ran when the last server ended')
+
+  for (const record of all.filter(({ status }) => status === 'destroyed')) await sandboxes.finishDestroying(record)
+  await removeOrphans(dependencies)
+}
+
+/** A delta whose sandbox is not on record: its creation or its removal was cut short. */
+async function removeOrphans({ records, deltasDir, log }: RecoverDependencies): Promise<void> {
+  for (const name of await readdir(deltasDir)) {
+    if (records.sandboxes.get(name) !== undefined || !/^sb_[0-9a-f]{16}$/.test(name)) continue
+    log.warn({ sandbox: name }, 'removing a delta that belongs to no sandbox')
+    await rm(join(deltasDir, name), { recursive: true, force: true })
+  }
+}

@@ -1,0 +1,50 @@
+import type { Agent } from '../../runtimes/contract/agent.ts'
+import type { Launched } from '../../runtimes/contract/runtime.ts'
+import type { Limits } from '../config/limits.ts'
+import { CroftError } from '../errors/croft-error.ts'
+import type { Lease } from './views.ts'
+
+/** Where the view stands inside. */
+export const WORKSPACE = '/workspace'
+
+/** What a sandbox has while it runs. */
+export interface RunningParts {
+  readonly sandboxId: string
+  readonly hostUid: number
+  readonly launched: Launched
+  readonly agent: Agent
+  readonly view: Lease
+}
+
+/** A sandbox that runs: what is needed to use it, and to end it. */
+export class Running {
+  readonly sandboxId: string
+  readonly agent: Agent
+  readonly parts: RunningParts
+  /** Called once when it ends, whatever the reason; the end waits for them. */
+  readonly atEnd = new Set<() => Promise<void>>()
+  readonly #maxCommands: number
+  #commands = 0
+
+  constructor(limits: Limits, parts: RunningParts) {
+    this.#maxCommands = limits.maxCommandsPerSandbox
+    this.parts = parts
+    this.sandboxId = parts.sandboxId
+    this.agent = parts.agent
+  }
+
+  /** Room for one more command; followed by one `endCommand`. Throws RESOURCE_EXHAUSTED. */
+  beginCommand(): void {
+    if (this.#commands >= this.#maxCommands) {
+      throw new CroftError(
+        'RESOURCE_EXHAUSTED',
+        `sandbox ${this.sandboxId} runs ${this.#commands} commands, which is the limit`,
+      )
+    }
+    this.#commands += 1
+  }
+
+  endCommand(): void {
+    this.#commands -= 1
+  }
+}

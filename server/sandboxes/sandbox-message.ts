@@ -1,0 +1,44 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { timestampFromMs } from '@bufbuild/protobuf/wkt'
+import { type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
+import type { SandboxRecord } from '../records/record-types.ts'
+import { ruleMessage } from './permissions.ts'
+import { runtimeType } from './runtime-types.ts'
+
+export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof SandboxSchema> {
+  const { limits } = record
+  return {
+    id: record.id,
+    codebaseId: record.codebaseId,
+    permissions: record.rules.map(ruleMessage),
+    status: STATUSES[record.status],
+    labels: { ...record.labels },
+    createdAt: timestampFromMs(record.createdAtMs),
+    ...time('startedAt', record.startedAtMs),
+    ...time('stoppedAt', record.stoppedAtMs),
+    ...time('expiresAt', record.expiresAtMs),
+    runtime: runtimeType(record.runtime),
+    image: record.image ?? '',
+    resources: {
+      memoryBytes: BigInt(limits.memoryBytes ?? 0),
+      cpuQuota: BigInt(limits.cpuQuotaUs ?? 0),
+      cpuShares: BigInt(limits.cpuShares ?? 0),
+      pidsLimit: BigInt(limits.pids ?? 0),
+    },
+    preset: record.preset,
+    error: record.error ?? '',
+    baseRootHash: Buffer.from(record.base, 'hex'),
+  }
+}
+
+const STATUSES = {
+  pending: SandboxStatus.PENDING,
+  running: SandboxStatus.RUNNING,
+  stopped: SandboxStatus.STOPPED,
+  error: SandboxStatus.ERROR,
+  destroyed: SandboxStatus.STOPPED,
+} as const
+
+function time<K extends string>(key: K, ms: number | undefined) {
+  return ms === undefined ? {} : { [key]: timestampFromMs(ms) }
+}

@@ -1,0 +1,98 @@
+import type { SandboxService } from '../../proto/index.ts'
+import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
+import type { Handlers } from '../api/handlers.ts'
+import type { Limits } from '../config/limits.ts'
+import { parseCommand } from '../exec/command.ts'
+import { execInteractive } from '../exec/exec-interactive.ts'
+import { execStream } from '../exec/exec-stream.ts'
+import { exec } from '../exec/exec.ts'
+import { sessionExec, sessionExecStream } from '../sessions/session-exec.ts'
+import { sessionMessage } from '../sessions/session-message.ts'
+import type { Sessions } from '../sessions/sessions.ts'
+import { type CreateContext, parseCreateRequest } from './create-request.ts'
+import { parseRules, ruleMessage } from './permissions.ts'
+import { WORKSPACE } from './running.ts'
+import { sandboxMessage } from './sandbox-message.ts'
+import type { Sandboxes } from './sandboxes.ts'
+
+export interface SandboxServiceDependencies {
+  readonly sandboxes: Sandboxes
+  readonly sessions: Sessions
+  readonly presets: PresetRegistry
+  readonly create: CreateContext
+  readonly limits: Limits
+}
+
+export function sandboxService(dependencies: SandboxServiceDependencies): Handlers<typeof SandboxService> {
+  const { sandboxes, sessions, presets, limits } = dependencies
+  return {
+    createSandbox: async (request) => {
+      const created = await sandboxes.create(await parseCreateRequest(request, dependencies.create))
+      if (!request.start) return sandboxMessage(created)
+      try {
+        return sandboxMessage(await sandboxes.start(created.id))
+      } catch (error) {
+        // The caller gets no id, so nobody could ever destroy it.
+        await sandboxes.destroy(created.id)
+        throw error
+      }
+    },
+
+    getSandbox: async ({ sandboxId }) => sandboxMessage(sandboxes.get(sandboxId)),
+
+    listSandboxes: async ({ codebaseId, pageSize, pageToken }) => {
+      const { items, nextPageToken } = sandboxes.list(codebaseId, pageSize, pageToken)
+      return { sandboxes: items.map(sandboxMessage), nextPageToken }
+    },
+
+    startSandbox: async ({ sandboxId }) => sandboxMessage(await sandboxes.start(sandboxId)),
+
+    stopSandbox: async ({ sandboxId }) => sandboxMessage(await sandboxes.stop(sandboxId)),
+
+    destroySandbox: async ({ sandboxId }) => {
+      await sandboxes.destroy(sandboxId)
+      return {}
+    },
+
+    exec: async (request, { signal }) => {
+      const command = parseCommand(request, { limits, workspace: WORKSPACE })
+      return exec(sandboxes.running(request.sandboxId), command, { limits, signal })
+    },
+
+    async *execStream(request, { signal }) {
+      const command = parseCommand(request, { limits, workspace: WORKSPACE })
+      const running = sandboxes.running(request.sandboxId)
+      yield* execStream(running, command, { limits, signal, reportExit: request.reportExit })
+    },
+
+    execInteractive: (inputs, { signal }) => execInteractive(inputs, (id) => sandboxes.running(id), { limits, signal }),
+
+    createSession: async (request) => sessionMessage(await sessions.create(request)),
+
+    getSession: async ({ sessionId }) => sessionMessage(sessions.get(sessionId)),
+
+    listSessions: async ({ sandboxId }) => ({ sessions: sessions.list(sandboxId).map(sessionMessage) }),
+
+    destroySession: async ({ sessionId }) => {
+      await sessions.destroy(sessionId)
+      return {}
+    },
+
+    sessionExec: (request, { signal }) => sessionExec(request, { sessions, limits, signal }),
+
+    sessionExecStream: (request, { signal }) => sessionExecStream(request, { sessions, limits, signal }),
+
+    setPermissions: async ({ sandboxId, preset, permissions }) => {
+      const rules = parseRules(preset, permissions, { presets, maxRules: limits.maxRules })
+      return sandboxMessage(await sandboxes.setRules(sandboxId, preset, rules))
+    },
+
+    listPresets: async () => ({
+      presets: presets.listPresets().map(({ name, description, rules }) => ({
+        name,
+        description,
+        permissions: rules.map(ruleMessage),
+      })),
+    }),
+  }
+}

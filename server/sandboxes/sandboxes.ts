@@ -1,0 +1,216 @@
+import type { Store } from '../../fs-layer/store/store.ts'
+import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import type { Codebases } from '../codebases/codebases.ts'
+import type { Serial } from '../concurrency/serial.ts'
+import type { Limits } from '../config/limits.ts'
+import { CroftError, notFound, notRunning, printable } from '../errors/croft-error.ts'
+import { toCroftError } from '../errors/to-croft-error.ts'
+import { checkId, newId } from '../records/ids.ts'
+import type { Page } from '../records/page.ts'
+import type { SandboxRecord } from '../records/record-types.ts'
+import type { Records } from '../records/records.ts'
+import type { SandboxSpec } from './create-request.ts'
+import { type LaunchDependencies, launch, teardown } from './launch.ts'
+import { Running } from './running.ts'
+import { type SandboxEvent, checkStartable, checkStoppable, transition } from './transition.ts'
+
+export interface SandboxesDependencies extends LaunchDependencies {
+  readonly store: Store
+  readonly records: Records
+  readonly codebases: Codebases
+  readonly serial: Serial
+  readonly runtimes: ReadonlyMap<string, Runtime>
+  readonly nowMs: () => number
+}
+
+/**
+ * Every sandbox and what becomes of it. What changes one runs in turn (`serial`, by its id), and its record is
+ * on the disk before the change is answered.
+ */
+export class Sandboxes implements AsyncDisposable {
+  readonly #limits: Limits
+  readonly #parts: SandboxesDependencies
+  readonly #running = new Map<string, Running>()
+  #closing = false
+
+  constructor(options: { limits: Limits }, dependencies: SandboxesDependencies) {
+    this.#limits = options.limits
+    this.#parts = dependencies
+  }
+
+  get runningCount(): number {
+    return this.#running.size
+  }
+
+  /** Throws NOT_FOUND, or INVALID_ARGUMENT naming `sandbox_id`. */
+  get(id: string): SandboxRecord {
+    const record = this.#parts.records.sandboxes.get(checkId('sb', id, 'sandbox_id'))
+    if (record === undefined || record.status === 'destroyed') throw notFound('sandbox', id)
+    return record
+  }
+
+  /** One that runs, or FAILED_PRECONDITION. */
+  running(id: string): Running {
+    const running = this.#running.get(id)
+    if (running !== undefined) return running
+    const { status } = this.get(id)
+    // On its way up or down: the record says `running`, but it cannot be used.
+    throw notRunning(id, status === 'running' ? 'stopping' : status)
+  }
+
+  list(codebaseId: string, pageSize: number, pageToken: string): Page<SandboxRecord> {
+    if (codebaseId !== '') checkId('cb', codebaseId, 'codebase_id')
+    const { pageSizeDefault: defaultSize, pageSizeMax: maxSize } = this.#limits
+    return this.#parts.records.sandboxes.page(
+      { pageSize, pageToken, defaultSize, maxSize },
+      (record) => record.status !== 'destroyed' && (codebaseId === '' || record.codebaseId === codebaseId),
+    )
+  }
+
+  /** In turn with changes of the codebase: it cannot be deleted meanwhile. */
+  create({ expiresInMs, ...spec }: SandboxSpec): Promise<SandboxRecord> {
+    const { records, codebases, serial, store, nowMs } = this.#parts
+    return serial.run(spec.codebaseId, async () => {
+      const { root: base } = codebases.get(spec.codebaseId)
+      if (records.sandboxes.size >= this.#limits.maxSandboxes) {
+        throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxSandboxes} sandboxes, which is the limit`)
+      }
+      const id = newId('sb')
+      const createdAtMs = nowMs()
+      const sequence = records.sandboxes.nextSequence()
+      const expires = expiresInMs === undefined ? {} : { expiresAtMs: createdAtMs + expiresInMs }
+      await store.setRoot(rootName(id), base)
+      return records.sandboxes.put({ ...spec, ...expires, id, sequence, base, status: 'pending', createdAtMs })
+    })
+  }
+
+  start(id: string): Promise<SandboxRecord> {
+    return this.#inTurn(id, async (record) => {
+      checkStartable(record)
+      if (this.#closing) throw new CroftError('UNAVAILABLE', 'the server is stopping', { reason: 'stopping' })
+      const runtime = this.#parts.runtimes.get(record.runtime)
+      if (runtime === undefined) {
+        throw new CroftError('UNIMPLEMENTED', `this server has no runtime ${record.runtime}`, { field: 'runtime' })
+      }
+      let parts: Awaited<ReturnType<typeof launch>>
+      try {
+        parts = await launch(record, runtime, this.#parts)
+      } catch (error) {
+        await this.#change(record, { type: 'failed', reason: `could not start: ${reasonOf(error)}` })
+        throw error
+      }
+      const running = new Running(this.#limits, parts)
+      this.#running.set(id, running)
+      this.#watch(running)
+      try {
+        return await this.#change(record, { type: 'started' })
+      } catch (error) {
+        await this.#end(running)
+        throw error
+      }
+    })
+  }
+
+  stop(id: string): Promise<SandboxRecord> {
+    return this.#inTurn(id, async (record) => {
+      checkStoppable(record)
+      const running = this.#running.get(id)
+      if (running !== undefined) await this.#end(running)
+      return this.#change(record, { type: 'stopped' })
+    })
+  }
+
+  destroy(id: string): Promise<void> {
+    return this.#inTurn(id, async (record) => {
+      const running = this.#running.get(id)
+      if (running !== undefined) await this.#end(running)
+      await this.finishDestroying(await this.#change(record, { type: 'destroyed' }))
+    })
+  }
+
+  /** From the moment the record says `destroyed`, this is gone through to its end, if need be by the next server. */
+  async finishDestroying({ id }: SandboxRecord): Promise<void> {
+    const { records, views, store } = this.#parts
+    await views.remove(id)
+    const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
+    if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))
+    await store.deleteRoot(rootName(id))
+    await records.sandboxes.delete(id)
+  }
+
+  /** In force for the next call inside when it resolves. */
+  setRules(id: string, preset: string, rules: SandboxRecord['rules']): Promise<SandboxRecord> {
+    const { records, views } = this.#parts
+    return this.#inTurn(id, async (record) => {
+      // Recorded first: a server that dies in between comes back with the new rules, never with the old ones.
+      const changed = await records.sandboxes.put({ ...record, preset, rules })
+      await views.setRules(id, rules)
+      return changed
+    })
+  }
+
+  /** Ends those whose time is over. One that fails is tried again at the next call. */
+  async destroyExpired(): Promise<void> {
+    const now = this.#parts.nowMs()
+    for (const { id, expiresAtMs, status } of [...this.#parts.records.sandboxes.values()]) {
+      if (expiresAtMs === undefined || expiresAtMs > now || status === 'destroyed') continue
+      await this.destroy(id)
+      this.#parts.log.info({ sandbox: id }, 'sandbox expired and was destroyed')
+    }
+  }
+
+  /** Stops all that run, side by side; their records say `stopped`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#closing = true
+    await this.#parts.serial.idle()
+    const stops = [...this.#running.keys()].map((id) =>
+      this.stop(id).catch((err: unknown) => this.#parts.log.error({ err, sandbox: id }, 'cannot stop a sandbox')),
+    )
+    await Promise.all(stops)
+  }
+
+  #inTurn<T>(id: string, work: (record: SandboxRecord) => Promise<T>): Promise<T> {
+    this.get(id)
+    return this.#parts.serial.run(id, () => work(this.get(id)))
+  }
+
+  #change(record: SandboxRecord, event: SandboxEvent): Promise<SandboxRecord> {
+    const { records, nowMs, log } = this.#parts
+    const changed = transition(record, event, nowMs())
+    log.info({ sandbox: record.id, from: record.status, to: changed.status }, 'sandbox changed')
+    return records.sandboxes.put(changed)
+  }
+
+  async #end(running: Running): Promise<void> {
+    this.#running.delete(running.sandboxId)
+    await teardown(running.parts, this.#parts)
+    await Promise.all([...running.atEnd].map((tell) => tell()))
+  }
+
+  /** A boundary that ends by itself, or an agent that says what it must not, makes it an `error` sandbox. */
+  #watch(running: Running): void {
+    const { agent, launched } = running.parts
+    const fail = async (reason: string) => {
+      if (this.#running.get(running.sandboxId) !== running) return
+      await this.#inTurn(running.sandboxId, async (record) => {
+        if (this.#running.get(running.sandboxId) !== running) return
+        await this.#end(running)
+        await this.#change(record, { type: 'failed', reason })
+      })
+    }
+    const onFailure = (err: unknown) =>
+      this.#parts.log.error({ err, sandbox: running.sandboxId }, 'cannot clean up after a sandbox that ended')
+    launched.ended.then((ended) => fail(`the runtime ended: ${printable(ended.message)}`)).catch(onFailure)
+    agent.closed
+      .then((error) => (error === undefined ? undefined : fail(`the agent is gone: ${printable(error.message)}`)))
+      .catch(onFailure)
+  }
+}
+
+function rootName(id: string): string {
+  return `sandbox/${id}`
+}
+
+function reasonOf(error: unknown): string {
+  return toCroftError(error)?.message ?? 'the server failed; its log says why'
+}

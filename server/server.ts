@@ -1,0 +1,193 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
+import { openFsLayer } from '../fs-layer/index.ts'
+import { Store } from '../fs-layer/store/store.ts'
+import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
+import { CodebaseService, FileService, SandboxService, ServerService, SnapshotService } from '../proto/index.ts'
+import type { RuntimeName } from '../runtimes/contract/runtime.ts'
+import { createRuntimes } from '../runtimes/registry.ts'
+import { Grpc } from './api/grpc-server.ts'
+import { Listeners } from './api/listeners.ts'
+import { serverService } from './api/server-service.ts'
+import { codebaseService } from './codebases/codebase-service.ts'
+import { Codebases } from './codebases/codebases.ts'
+import { Serial } from './concurrency/serial.ts'
+import { Undo } from './concurrency/undo.ts'
+import { ConfigError } from './config/config-error.ts'
+import type { Config, ListenAddress } from './config/schema.ts'
+import { fileService } from './files/file-service.ts'
+import { Clock } from './life/clock.ts'
+import { openDataDir } from './life/data-dir.ts'
+import { Idle } from './life/idle.ts'
+import { type Logger, createLog } from './observability/log.ts'
+import { HostUids } from './sandboxes/host-uids.ts'
+import { MountDirs } from './sandboxes/mount-dirs.ts'
+import { Probes } from './sandboxes/probes.ts'
+import { recover } from './sandboxes/recover.ts'
+import { sandboxService } from './sandboxes/sandbox-service.ts'
+import { Sandboxes } from './sandboxes/sandboxes.ts'
+import { Views } from './sandboxes/views.ts'
+import { Sessions } from './sessions/sessions.ts'
+import { snapshotService } from './snapshots/snapshot-service.ts'
+
+export interface Server extends AsyncDisposable {
+  /** Path of the unix socket. */
+  readonly socket: string
+  /** As bound, where it listens on TCP. */
+  readonly address: ListenAddress | undefined
+  /** Made anew at each start. */
+  readonly instance: string
+  readonly log: Logger
+  /** Resolves when it has ended by itself: idle for long enough, or with the error that it could not live with. */
+  readonly ended: Promise<Error | undefined>
+  /**
+   * Takes no more calls, ends streams, stops the sandboxes, flushes and closes everything. Calls under way have
+   * `graceMs` (default: `limits.stopGraceMs`) to end.
+   */
+  stop(graceMs?: number): Promise<void>
+}
+
+/** Rejects with a `ConfigError` or a `StoreError` where it cannot run; nothing is left open then. */
+export async function startServer(config: Config, log = createLog(config)): Promise<Server> {
+  const undo = new Undo()
+  try {
+    return await assemble(config, log, undo)
+  } catch (error) {
+    await undo.run((err) => log.error({ err }, 'cannot undo a start that failed'))
+    throw error
+  }
+}
+
+/** The only place where the parts meet. What is opened is closed in reverse, by `undo`. */
+async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server> {
+  const { limits } = config
+  const instance = randomBytes(6).toString('hex')
+  const nowMs = Date.now
+
+  const dataDir = await openDataDir(config.dataDir, instance)
+  const { records, deltasDir, storeDir } = dataDir
+  undo.add(() => records[Symbol.asyncDispose]())
+  const store = await Store.open({ dir: storeDir })
+  undo.add(() => store[Symbol.asyncDispose]())
+  const fsLayer = await openFsLayer({ storeDir, onLog: (level, message, fields) => log[level](fields, message) })
+  undo.add(() => fsLayer[Symbol.asyncDispose]())
+
+  const isRoot = process.getuid?.() === 0
+  const restingOwner = isRoot
+    ? { uid: config.hostUids.first, gid: config.hostUids.first }
+    : { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
+  const views = new Views({ deltasDir, idleMs: limits.viewIdleMs, restingOwner }, { fsLayer, nowMs })
+  undo.add(() => views[Symbol.asyncDispose]())
+
+  const runtimes = createRuntimes({ bwrap: { stateDir: join(config.mountDir, 'bwrap') } })
+  const probes = new Probes(runtimes)
+  const serial = new Serial()
+  const codebases = new Codebases(
+    { limits, emptyRoot: await emptyRootOf(store) },
+    { store, records, serial, nowMs },
+  )
+  const mountDirs = MountDirs.open(config.mountDir)
+  const sandboxes = new Sandboxes(
+    { limits },
+    {
+      ...{ store, records, codebases, serial, runtimes, views, mountDirs, instance, nowMs, log },
+      hostUids: isRoot ? new HostUids(config.hostUids) : undefined,
+    },
+  )
+  await recover(dataDir.previousInstance, { records, sandboxes, mountDirs, runtimes, deltasDir, nowMs, log })
+  undo.add(() => dataDir.markClean())
+  undo.add(() => sandboxes[Symbol.asyncDispose]())
+  const sessions = new Sessions({ limits }, { records, sandboxes, nowMs, log })
+  const presets = createPresetRegistry()
+  const probe = (name: RuntimeName) => probes.of(name)
+
+  const grpc = new Grpc({ maxMessageBytes: limits.maxMessageBytes }, log)
+  grpc.add(CodebaseService, codebaseService({ codebases, store, limits, nowMs }))
+  grpc.add(
+    SandboxService,
+    sandboxService({
+      ...{ sandboxes, sessions, presets, limits },
+      create: { limits, presets, probe, defaultRuntime: defaultRuntimeOf(config, runtimes) },
+    }),
+  )
+  grpc.add(FileService, fileService({ sandboxes, views, limits }))
+  grpc.add(SnapshotService, snapshotService({ sandboxes, views }))
+  grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe }))
+  undo.add(() => grpc[Symbol.asyncDispose]())
+
+  const listeners = await Listeners.open({
+    socket: config.socket,
+    listen: config.listen,
+    maxConnections: limits.maxConnections,
+    onConnection: (connection) => grpc.accept(connection),
+  })
+  undo.add(() => listeners[Symbol.asyncDispose]())
+
+  const { promise: ended, resolve: end } = deferred<Error | undefined>()
+  void fsLayer.died.then(end)
+  const idle = new Idle({
+    idleExitMs: (config.idleExitSeconds ?? Number.POSITIVE_INFINITY) * 1000,
+    isBusy: () => listeners.connected > 0 || grpc.calls.open > 0 || sandboxes.runningCount > 0,
+    nowMs: () => performance.now(),
+    onIdle: () => end(undefined),
+  })
+  const clock = new Clock(
+    [
+      { name: 'expiry', run: () => sandboxes.destroyExpired() },
+      { name: 'idle views', run: () => views.sweep() },
+      { name: 'idle exit', run: async () => idle.check() },
+    ],
+    log,
+  )
+  undo.add(() => clock[Symbol.dispose]())
+
+  const { address, socketPath: socket } = listeners
+  const hurry = deferred<void>()
+  const stopAll = async () => {
+    log.info('stopping')
+    clock[Symbol.dispose]()
+    listeners.close()
+    grpc.calls.refuse()
+    grpc.calls.abort()
+    await sandboxes[Symbol.asyncDispose]()
+    await Promise.race([grpc.calls.idle(), hurry.promise])
+    await undo.run((err) => log.error({ err }, 'cannot close a part of the server'))
+    log.info('stopped')
+  }
+  let stopping: Promise<void> | undefined
+  const stop = (graceMs: number = limits.stopGraceMs) => {
+    setTimeout(hurry.resolve, graceMs).unref()
+    stopping ??= stopAll()
+    return stopping
+  }
+  log.info({ socket, ...(address === undefined ? {} : { address }), instance, dataDir: config.dataDir }, 'listening')
+  if (address !== undefined && !isLoopback(address)) {
+    log.warn({ address }, 'whoever can reach this address can use the server: calls are not authenticated')
+  }
+  return { socket, address, instance, log, ended, stop, [Symbol.asyncDispose]: () => stop() }
+}
+
+async function emptyRootOf(store: Store): Promise<string> {
+  const { hash } = await new TreeBuilder({}, { store }).finish()
+  return hash
+}
+
+function defaultRuntimeOf({ defaultRuntime }: Config, runtimes: ReadonlyMap<RuntimeName, unknown>): RuntimeName {
+  const found = [...runtimes.keys()].find((name) => name === defaultRuntime)
+  if (found !== undefined) return found
+  throw new ConfigError(`\`defaultRuntime\`: there is no runtime \`${defaultRuntime}\`: there are ${[...runtimes.keys()].join(', ')}`)
+}
+
+function isLoopback({ host }: ListenAddress): boolean {
+  return host === '::1' || host.startsWith('127.')
+}
+
+/** `Promise.withResolvers`, which Node 20 does not have. */
+function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
+  let resolve: (value: T) => void = () => {}
+  const promise = new Promise<T>((settle) => {
+    resolve = settle
+  })
+  return { promise, resolve }
+}

@@ -1,0 +1,26 @@
+import { type Shell, ShellError, openShell } from '../../runtimes/agent/shell.ts'
+import type { Agent } from '../../runtimes/contract/agent.ts'
+import { CroftError, invalid, printable } from '../errors/croft-error.ts'
+import { WORKSPACE } from '../sandboxes/running.ts'
+
+/** For whoever names none: the first that is there. */
+const DEFAULT_SHELLS = ['/bin/bash', '/bin/sh']
+
+/** `wanted` empty: bash where there is one, else sh. Throws INVALID_ARGUMENT naming `shell` where it is no shell. */
+export async function startShell(
+  agent: Agent,
+  wanted: string,
+  env: Readonly<Record<string, string>>,
+): Promise<{ shell: Shell; path: string }> {
+  let failure: ShellError | undefined
+  for (const path of wanted === '' ? DEFAULT_SHELLS : [wanted]) {
+    try {
+      return { path, shell: await openShell(agent, { shell: path, env: { ...env, SHELL: path }, cwd: WORKSPACE }) }
+    } catch (error) {
+      if (!(error instanceof ShellError)) throw error
+      failure = error
+    }
+  }
+  if (wanted !== '') throw invalid('shell', printable(`cannot be used: ${failure?.message}`), failure)
+  throw new CroftError('FAILED_PRECONDITION', 'the sandbox has no shell that can be kept', { cause: failure })
+}
