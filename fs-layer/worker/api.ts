@@ -1,4 +1,5 @@
 import type { Rule } from '../policy/rule.ts'
+import type { DeviceName } from './messages.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
@@ -35,8 +36,8 @@ export interface ViewSpec {
  * `parseViewPath`. Failures reject with an `Errno`. Symlinks are never followed, not even as a parent.
  */
 export interface ViewHandle {
-  /** `target` is an empty directory. Resolves when the kernel answers there. */
-  mount(target: string): Promise<void>
+  /** `target` is an empty directory. Resolves when the kernel answers there. Default device: `kernel`. */
+  mount(target: string, device?: DeviceName): Promise<void>
   /** Detaches, and flushes everything to disk. */
   unmount(): Promise<void>
   /** In force for the next call inside. */

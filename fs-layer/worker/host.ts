@@ -5,7 +5,7 @@ import { Errno } from '../protocol/errno.ts'
 import type { Change } from '../view/changes.ts'
 import type { NodeInfo } from '../view/node-info.ts'
 import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
-import type { Call, DeviceName, Failure, Pulled, Response } from './messages.ts'
+import type { Call, Failure, Pulled, Response } from './messages.ts'
 
 /**
  * Starts the filesystem thread. The store must be open in this process already: LevelDB's lock is the
@@ -30,9 +30,9 @@ function withoutId({ base, deltaDir, rules, owner }: ViewSpec) {
   return { base, deltaDir, rules, owner }
 }
 
-function viewHandle(thread: Thread, { id: view, device = 'kernel' }: ViewSpec & { device?: DeviceName }): ViewHandle {
+function viewHandle(thread: Thread, { id: view }: ViewSpec): ViewHandle {
   return {
-    mount: (target) => thread.call({ op: 'mount', view, target, device }),
+    mount: (target, device = 'kernel') => thread.call({ op: 'mount', view, target, device }),
     unmount: () => thread.call({ op: 'unmount', view }),
     setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
     setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),

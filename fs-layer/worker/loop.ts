@@ -1,13 +1,23 @@
-import koffi from 'koffi'
+import { MessageChannel } from 'node:worker_threads'
+import { createEpoll, type Epoll } from './epoll.ts'
+import { currentEventLoop, type EventLoop } from './event-loop.ts'
 
 /**
- * Serves the descriptors of every mount of this thread, beside libuv and not instead of it.
+ * Serves the descriptors of every mount of this thread, beside libuv.
  *
- * Waking a sleeping thread costs 100 µs and more, a request that finds us awake 16-20. So after a request we go on
+ * Waking a sleeping thread costs 100 µs and more, a request that finds us awake 10-20. So after a request we go on
  * looking for the next one for `spinUs`, by reads that do not block. That goes in turns of at most `turnUs`, each
  * followed by one round of libuv (`setImmediate`): messages from other threads, timers, finished disk writes and
- * microtasks wait no longer than a turn. When nothing has come for `spinUs`, libuv itself sleeps on the
- * descriptors, so an idle machine costs nothing.
+ * microtasks wait no longer than a turn.
+ *
+ * When nothing has come for `spinUs` the thread sleeps in an epoll of our own that holds the mounts and libuv's
+ * epoll, until libuv's next timer. So whatever wakes libuv wakes us (a message, a terminated thread), an idle
+ * machine costs nothing, and no handle of ours is in libuv: Node aborts the process when a thread is terminated
+ * with a handle that it does not know (which is why this is not `uv_poll`).
+ *
+ * Two rules make the sleep safe. It begins in a callback that follows a round of libuv in which we served nothing,
+ * so every microtask has run and every new handle is in libuv's epoll. And it begins in a message's callback:
+ * within `setImmediate` libuv always reports that it must not sleep.
  */
 export interface Loop {
   /** Watches until `close`. `source.serveOne` is called whenever something may wait in `fd`, which does not block. */
@@ -37,52 +47,77 @@ export function createLoop(options: LoopOptions = {}): Loop {
   const spinMs = (options.spinUs ?? 200) / 1000
   const turnMs = (options.turnUs ?? 50) / 1000
   const maxBurst = options.maxBurst ?? 64
+  const watched = new Map<number, Watched>()
   /** Those that had a request within the last `spinMs`. */
   const hot = new Set<Watched>()
-  let turnScheduled = false
+  let waiter: Waiter | null = null
 
   return {
     watch(fd, source) {
-      const watched: Watched = { source, lastServedMs: 0, closed: false }
-      // The callback comes from libuv without Node's frame around it: microtasks do not run after it by
-      // themselves. The turn that it schedules makes up for that.
-      const poll = koffi.node.poll(fd, { readable: true, disconnect: true }, () => {
-        hot.add(watched)
-        serveBurst(watched)
-        scheduleTurn()
-      })
+      waiter ??= startWaiter()
+      waiter.epoll.add(fd)
+      const entry: Watched = { source, lastServedMs: 0, closed: false }
+      watched.set(fd, entry)
       return {
         close() {
-          if (watched.closed) return
-          watched.closed = true
-          hot.delete(watched)
-          poll.close()
+          if (entry.closed) return
+          entry.closed = true
+          hot.delete(entry)
+          watched.delete(fd)
+          waiter?.epoll.remove(fd)
+          if (watched.size === 0) stopWaiter()
         },
       }
     },
   }
 
-  function scheduleTurn(): void {
-    if (turnScheduled) return
-    turnScheduled = true
+  function startWaiter(): Waiter {
+    const { port1, port2 } = new MessageChannel()
+    const eventLoop = currentEventLoop()
+    const epoll = createEpoll()
+    epoll.add(eventLoop.backendFd)
+    port2.on('message', sleep)
+    const started = { epoll, eventLoop, requestSleep: () => port1.postMessage(null), close: () => port1.close() }
+    setImmediate(turn)
+    return started
+  }
+
+  function stopWaiter(): void {
+    waiter?.epoll.close()
+    waiter?.close()
+    waiter = null
+  }
+
+  /** Serves and spins for one turn. */
+  function turn(): void {
+    if (waiter === null) return
+    const endMs = performance.now() + turnMs
+    while (hot.size > 0) {
+      for (const entry of hot) serveBurst(entry)
+      if (performance.now() >= endMs) break
+    }
+    if (waiter === null) return
+    if (hot.size > 0) setImmediate(turn)
+    else waiter.requestSleep()
+  }
+
+  function sleep(): void {
+    if (waiter === null) return
+    for (const fd of waiter.epoll.wait(waiter.eventLoop.timeoutMs())) {
+      const entry = watched.get(fd)
+      if (entry === undefined) continue
+      hot.add(entry)
+      serveBurst(entry)
+    }
     setImmediate(turn)
   }
 
-  function turn(): void {
-    turnScheduled = false
-    const endMs = performance.now() + turnMs
-    do {
-      for (const watched of hot) serveBurst(watched)
-    } while (hot.size > 0 && performance.now() < endMs)
-    if (hot.size > 0) scheduleTurn()
-  }
-
-  function serveBurst(watched: Watched): void {
+  function serveBurst(entry: Watched): void {
     let served = 0
-    while (served < maxBurst && !watched.closed && watched.source.serveOne()) served++
+    while (served < maxBurst && !entry.closed && entry.source.serveOne()) served++
     const nowMs = performance.now()
-    if (served > 0) watched.lastServedMs = nowMs
-    else if (nowMs - watched.lastServedMs >= spinMs) hot.delete(watched)
+    if (served > 0) entry.lastServedMs = nowMs
+    else if (nowMs - entry.lastServedMs >= spinMs) hot.delete(entry)
   }
 }
 
@@ -90,4 +125,11 @@ interface Watched {
   readonly source: Source
   lastServedMs: number
   closed: boolean
+}
+
+interface Waiter {
+  readonly epoll: Epoll
+  readonly eventLoop: EventLoop
+  requestSleep(): void
+  close(): void
 }
