@@ -15,6 +15,6 @@ export default defineConfig({
     hookTimeout: 30_000,
     allowOnly: false,
     reporters: ['default', 'json'],
-    outputFile: { json: process.env.CROFT_TEST_REPORT ?? `${root}dist/test-report.json` },
+    outputFile: { json: process.env['CROFT_TEST_REPORT'] ?? `${root}dist/test-report.json` },
   },
 })
