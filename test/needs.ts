@@ -24,11 +24,6 @@ export async function needs(context: TestContext, ...wanted: readonly Need[]): P
   }
 }
 
-/** For a `beforeAll`, which cannot skip: whether its set-up makes sense. */
-export async function has(need: Need): Promise<boolean> {
-  return (await lack(need)) === undefined
-}
-
 const found = new Map<Need, Promise<string | undefined>>()
 
 function lack(need: Need): Promise<string | undefined> {
