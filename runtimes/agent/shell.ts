@@ -228,7 +228,7 @@ function posixFrame(command: string, sequence: number, lastExitCode: number): st
 
 /** One line, for `read`; in a loop of one turn, so that a stray `break` does not leave the other. */
 function bashFrame(command: string, sequence: number, lastExitCode: number): string {
-  const text = quote(command).replaceAll('\n', `'$'\\n''`)
+  const text = quote(command).split('\n').join(`'$'\\n''`)
   return `for __croft in 1; do ${evaluation(text, command, lastExitCode)}; done; ${marker(sequence)}\n`
 }
 
