@@ -22,13 +22,14 @@ export function nameFault(name: ByteString): string | null {
 /**
  * The names of a path, from the root down; none for the empty path, which is the root.
  *
+ * @param whole what errors name, where `path` is a part of it
  * @throws {StoreError} `invalid` or `limit`, with the path
  */
-export function splitPath(path: ByteString): ByteString[] {
+export function splitPath(path: ByteString, whole: ByteString = path): ByteString[] {
   if (path === '') return []
   checkPathStart(path)
   const names = path.split('/')
-  for (const name of names) checkName(name, path)
+  for (const name of names) checkName(name, whole)
   return names
 }
 

@@ -119,7 +119,7 @@ export class TreeBuilder {
   #directoryAt(directoryPath: ByteString, path: ByteString): Directory {
     if (directoryPath === this.#lastParent.path) return this.#lastParent.directory
     let directory = this.#root
-    for (const name of splitPath(directoryPath)) {
+    for (const name of splitPath(directoryPath, path)) {
       const found = directory.names.get(name)
       if (found === undefined) throw new StoreError('missing-parent', 'The directory of the path was not given before', { path })
       if (typeof found === 'number') throw new StoreError('not-a-directory', 'A parent of the path is no directory', { path })
