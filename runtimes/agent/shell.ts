@@ -115,7 +115,9 @@ class ShellSession implements Shell {
   async start(shell: string): Promise<void> {
     const errors: Buffer[] = []
     // A command that is interrupted ends; the shell that waits for it goes on. Programs it starts do not inherit this.
-    const result = await this.run('trap : INT; test -z "${BASH_VERSION-}"', { onStderr: (data) => void errors.push(data) })
+    const result = await this.#runNow('trap : INT; test -z "${BASH_VERSION-}"', {
+      onStderr: (data) => void errors.push(data),
+    })
     this.#lastExitCode = 0
     if (result.shellEnded || result.exitCode > 1) {
       await this.close()
@@ -130,7 +132,11 @@ class ShellSession implements Shell {
 
   run(command: string, options: ShellRunOptions = {}): Promise<ShellResult> {
     if (command.includes('\0')) return Promise.reject(new ShellError('invalid', 'command contains a NUL'))
-    const turn = this.#queue.then(() => this.#runNow(command, options))
+    const turn = this.#queue.then(() => {
+      options.signal?.throwIfAborted()
+      if (this.#ended) throw new ShellError('closed', 'the shell has ended')
+      return this.#runNow(command, options)
+    })
     // The next one waits for the end of this one, whatever it was.
     this.#queue = turn.then(nothing, nothing)
     return turn
@@ -147,8 +153,6 @@ class ShellSession implements Shell {
   }
 
   async #runNow(command: string, options: ShellRunOptions): Promise<ShellResult> {
-    options.signal?.throwIfAborted()
-    if (this.#ended) throw new ShellError('closed', 'the shell has ended')
     const startedAt = performance.now()
     this.#sequence += 1
     this.#stdout.deliverTo(options.onStdout)
