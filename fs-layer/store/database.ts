@@ -1,5 +1,6 @@
 import { mkdir, readdir, realpath } from 'node:fs/promises'
 import { Level } from 'level'
+import { checkFreeSpace } from './free-space.ts'
 import type { Hash } from './objects.ts'
 import { asStoreError, codeOf, StoreError } from './store-error.ts'
 
@@ -35,7 +36,7 @@ export class Database implements AsyncDisposable {
         multithreading: true,
         // Contents of small files are read once and then kept by the kernel: memory is better spent there.
         cacheSize: 8 * 1024 * 1024,
-        writeBufferSize: 8 * 1024 * 1024,
+        writeBufferSize: WRITE_BUFFER_BYTES,
         // Well below the limit of descriptors, of which blob files need the most.
         maxOpenFiles: 500,
       } as ConstructorParameters<typeof Level<Buffer, Buffer>>[1])
@@ -107,6 +108,8 @@ export class Database implements AsyncDisposable {
 
   async #leaveBrokenLog(): Promise<void> {
     if (this.#logToLeave === null) return
+    // Tried without room for a whole table it would fail, and LevelDB then takes no writes until it is reopened.
+    await checkFreeSpace(this.#dir, 2 * WRITE_BUFFER_BYTES, 0)
     // A compaction starts with a new log file and puts what the old one holds into a table, for good.
     const nothing = Buffer.of(0)
     await (this.#level as unknown as Compacts).compactRange(nothing, nothing)
@@ -150,6 +153,8 @@ export function hashKey(kind: number, hash: Hash): Buffer {
 export function nameKey(kind: number, name: string): Buffer {
   return Buffer.concat([Buffer.of(kind), Buffer.from(name, 'utf8')])
 }
+
+const WRITE_BUFFER_BYTES = 8 * 1024 * 1024
 
 // An ability of the LevelDB binding that the type of `level`, made for browsers too, does not have.
 interface Compacts {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeEach, describe, expect, it } from 'vitest'
+import type { Database } from '../../fs-layer/store/database.ts'
 import { Store } from '../../fs-layer/store/store.ts'
 import { needs } from '../needs.ts'
 
@@ -11,7 +12,7 @@ const MIB = 1024 * 1024
 
 beforeEach((context) => needs(context, 'root'))
 
-/** A file system of 24 MiB of its own. */
+/** A file system of 24 MiB of its own; enlarged, of 64. */
 async function smallDisk(): Promise<{ path: string; enlarge(): Promise<void> } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), 'croft-full-'))
   await execa('mount', ['-t', 'tmpfs', '-o', 'size=24m', 'croft-test', path])
@@ -87,6 +88,29 @@ describe('a store on a disk that is full', () => {
     expect(acknowledged.length).toBeGreaterThan(2)
     for (const hash of acknowledged) await store.verifyBlob(hash)
     await store.putBlob({}, [randomBytes(100)])
+  })
+
+  it('loses nothing that is acknowledged after a record was cut off in the log of the database', async () => {
+    await using disk = await smallDisk()
+    const dir = join(disk.path, 'store')
+    const acknowledged: string[] = []
+    {
+      await using store = await Store.open({ dir, minFreeBytes: 0 })
+      acknowledged.push((await store.putBlob({}, [randomBytes(1000)])).hash)
+      const ballast = join(disk.path, 'ballast')
+      await expect(writeFile(ballast, Buffer.alloc(32 * MIB))).rejects.toMatchObject({ code: 'ENOSPC' })
+      // Not the store's own check: LevelDB itself meets the full disk.
+      const database = (store as unknown as { database: Database }).database
+      const cutOff = { key: Buffer.from('cut off'), value: randomBytes(16_000) }
+      await expect(database.write([cutOff])).rejects.toMatchObject({ code: 'full' })
+      await expect(database.write([cutOff])).rejects.toMatchObject({ code: 'full' })
+      await rm(ballast)
+      for (let index = 0; index < 5; index++) {
+        acknowledged.push((await store.putBlob({}, [randomBytes(2000)])).hash)
+      }
+    }
+    await using store = await Store.open({ dir, minFreeBytes: 0 })
+    for (const hash of acknowledged) await store.verifyBlob(hash)
   })
 
   it('stops a large blob of undeclared size on its way', async () => {
