@@ -175,6 +175,7 @@ class State implements PathState {
   readonly mayRevealBelow: boolean
   readonly mayWriteBelow: boolean
   readonly uniformBelow: Level | null
+  readonly mayRestrictBelow: boolean
   readonly owner: Automaton
   /** What every path below has unless a waiting position comes to match it. */
   readonly floor: Level
@@ -188,6 +189,7 @@ class State implements PathState {
     this.waiting = waiting
     this.mayRevealBelow = level === NONE && (possibleBelow.size > 1 || !possibleBelow.has(NONE))
     this.mayWriteBelow = possibleBelow.has(WRITE)
+    this.mayRestrictBelow = possibleBelow.has(VIEW) || possibleBelow.has(READ)
     this.uniformBelow = possibleBelow.size === 1 ? floor : null
   }
 }

@@ -15,4 +15,6 @@ export interface PathState {
   readonly mayWriteBelow: boolean
   /** The one level of every path strictly below, or null where the rules may tell them apart. */
   readonly uniformBelow: Level | null
+  /** Some path strictly below may be visible but not writable. False is certain. */
+  readonly mayRestrictBelow: boolean
 }
