@@ -78,7 +78,8 @@ class Thread {
   readonly died: Promise<Error>
 
   constructor({ storeDir, onLog }: FsLayerOptions) {
-    this.#worker = new Worker(compiledEntry(), { workerData: { storeDir }, name: 'croft-fs' })
+    // The device opens and closes descriptors by itself; Node would warn of those it did not see opened.
+    this.#worker = new Worker(compiledEntry(), { workerData: { storeDir }, name: 'croft-fs', trackUnmanagedFds: false })
     this.ready = new Promise((resolve, reject) => {
       this.#waiting.set(0, { resolve: () => resolve(), reject })
     })
