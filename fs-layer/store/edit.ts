@@ -73,7 +73,8 @@ function withEntry(edit: Edit, tree: Tree, parents: readonly ByteString[], file:
 }
 
 function replacing(edit: Edit, before: TreeEntry | undefined, file: FileEntry): FileEntry {
-  if (before?.kind === 'directory') throw new StoreError('is-a-directory', 'A directory is at the path', { path: edit.path })
+  if (before?.kind === 'directory')
+    throw new StoreError('is-a-directory', 'A directory is at the path', { path: edit.path })
   if (before === undefined) edit.added++
   return file
 }

@@ -47,8 +47,15 @@ export interface Skipped {
 export async function importDirectory(store: Store, dir: string, options: ImportOptions = {}): Promise<Imported> {
   await using upload = new BlobUpload({}, { store })
   const run: Run = {
-    ...{ store, upload, options, storeId: localState(statSync(store.dir, { bigint: true })).id },
-    ...{ builder: new TreeBuilder({}, { store }), skipped: [], entries: 0, bytes: 0, turnBytes: 0 },
+    store,
+    upload,
+    options,
+    storeId: localState(statSync(store.dir, { bigint: true })).id,
+    builder: new TreeBuilder({}, { store }),
+    skipped: [],
+    entries: 0,
+    bytes: 0,
+    turnBytes: 0,
   }
   // The folder itself may be given by a link.
   const fd = reading('', () => openSync(dir, constants.O_RDONLY | constants.O_DIRECTORY))

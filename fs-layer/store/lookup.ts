@@ -15,7 +15,8 @@ import { findEntry } from './tree.ts'
 export function lookup(store: StoreReader, root: Hash, path: ByteString): TreeEntry {
   let entry: TreeEntry = rootEntry(store, root)
   for (const name of splitPath(path)) {
-    if (entry.kind !== 'directory') throw new StoreError('not-a-directory', 'A parent of the path is no directory', { path })
+    if (entry.kind !== 'directory')
+      throw new StoreError('not-a-directory', 'A parent of the path is no directory', { path })
     const { entries } = store.treeSync(entry.hash)
     const found = entries[findEntry(entries, name)]
     if (found === undefined) throw new StoreError('not-found', 'No such file or directory', { path })
@@ -64,7 +65,8 @@ function* walk(
     }
     const path = joinPath(level.path, entry.name)
     yield { path, entry }
-    if (recursive && entry.kind === 'directory') levels.push({ path, entries: store.treeSync(entry.hash).entries, next: 0 })
+    if (recursive && entry.kind === 'directory')
+      levels.push({ path, entries: store.treeSync(entry.hash).entries, next: 0 })
   }
 }
 

@@ -126,8 +126,8 @@ export function readSizeRecord(record: Buffer, hash: Hash): number {
 }
 
 const ROOT_CACHE_BYTES = 1024 * 1024
-// Measured: an entry's object, its two strings and its place in the array, beside its bytes.
-const DECODED_ENTRY_BYTES = 240
+// Measured: an entry of 75 bytes takes 242 when decoded.
+const DECODED_ENTRY_BYTES = 167
 
 function fileError(error: unknown, hash: Hash): StoreError {
   if (codeOf(error) === 'ENOENT') {

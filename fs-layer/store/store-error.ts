@@ -79,7 +79,8 @@ export function asStoreError(error: unknown, doing: string, data: StoreErrorData
   if (code === 'ENOSPC' || code === 'EDQUOT' || saysNoSpace(error)) {
     return new StoreError('full', `No room left on the disk of the store while ${doing}; make room and try again`, more)
   }
-  if (code === 'LEVEL_CORRUPTION') return new StoreError('corrupt', `The database is damaged (${doing}): ${reason}`, more)
+  if (code === 'LEVEL_CORRUPTION')
+    return new StoreError('corrupt', `The database is damaged (${doing}): ${reason}`, more)
   if (code === 'LEVEL_DATABASE_NOT_OPEN') return new StoreError('closed', `The store is closed (${doing})`, more)
   return new StoreError('io', `Failed while ${doing}: ${reason}`, more)
 }

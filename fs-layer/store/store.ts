@@ -1,6 +1,17 @@
 import { mkdir, open } from 'node:fs/promises'
 import { BlobFiles, blobRecord, checkDeclared, checkGrowth } from './blob-files.ts'
-import { type Change, Database, hashKey, KIND_BLOB, KIND_CONTENTS, KIND_NAME, KIND_ROOT, KIND_STORE, KIND_TREE, nameKey } from './database.ts'
+import {
+  type Change,
+  Database,
+  hashKey,
+  KIND_BLOB,
+  KIND_CONTENTS,
+  KIND_NAME,
+  KIND_ROOT,
+  KIND_STORE,
+  KIND_TREE,
+  nameKey,
+} from './database.ts'
 import { checkFreeSpace } from './free-space.ts'
 import { checkHash, hashBytes, startHash } from './hash.ts'
 import { DEFAULT_MIN_FREE_BYTES, MAX_BLOB_BYTES, MAX_INLINE_BYTES, MAX_ROOT_NAME_BYTES } from './limits.ts'
@@ -257,7 +268,10 @@ export class Store extends StoreReader {
 
   async #putInline(blobs: readonly { hash: Hash; data: Buffer }[]): Promise<void> {
     await this.#write(
-      blobs.flatMap(({ hash, data }) => [{ key: hashKey(KIND_CONTENTS, hash), value: data }, blobRecord(hash, data.length)]),
+      blobs.flatMap(({ hash, data }) => [
+        { key: hashKey(KIND_CONTENTS, hash), value: data },
+        blobRecord(hash, data.length),
+      ]),
     )
   }
 

@@ -10,7 +10,13 @@ import { type NewEntry, TreeBuilder, type TreeBuilderOptions } from './tree-buil
 
 const contents = Buffer.from('contents')
 const common = { mode: 0o644, mtime: 7, mtimeNsec: 8 }
-const file = (path: string): NewEntry => ({ ...common, kind: 'file', path, size: contents.length, hash: hashBytes(contents) })
+const file = (path: string): NewEntry => ({
+  ...common,
+  kind: 'file',
+  path,
+  size: contents.length,
+  hash: hashBytes(contents),
+})
 const directory = (path: string): NewEntry => ({ ...common, kind: 'directory', path, mode: 0o755 })
 const link = (path: string, target: string): NewEntry => ({ ...common, kind: 'symlink', path, target })
 
@@ -25,7 +31,12 @@ describe('a version', () => {
     await using made = await temporaryStore()
     await made.store.putSmallBlobs([{ data: contents }])
     const { hash, root } = await build(made.store, [
-      ...[directory('b'), file('b/\xff'), file('z'), directory('b/empty'), link('b/a', '../z'), file('a.b')],
+      directory('b'),
+      file('b/\xff'),
+      file('z'),
+      directory('b/empty'),
+      link('b/a', '../z'),
+      file('a.b'),
       { ...directory(''), mode: 0o700, mtime: 1, mtimeNsec: 2 },
     ])
     expect(root).toMatchObject({ mode: 0o700, mtime: 1, mtimeNsec: 2, inodes: 7, bytes: 24, files: 4 })

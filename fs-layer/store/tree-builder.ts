@@ -121,8 +121,10 @@ export class TreeBuilder {
     let directory = this.#root
     for (const name of splitPath(directoryPath, path)) {
       const found = directory.names.get(name)
-      if (found === undefined) throw new StoreError('missing-parent', 'The directory of the path was not given before', { path })
-      if (typeof found === 'number') throw new StoreError('not-a-directory', 'A parent of the path is no directory', { path })
+      if (found === undefined)
+        throw new StoreError('missing-parent', 'The directory of the path was not given before', { path })
+      if (typeof found === 'number')
+        throw new StoreError('not-a-directory', 'A parent of the path is no directory', { path })
       directory = found
     }
     this.#lastParent = { path: directoryPath, directory }
@@ -130,7 +132,8 @@ export class TreeBuilder {
   }
 
   #checkRoom(parent: Directory, path: ByteString): void {
-    if (this.#entries >= this.#maxEntries) throw new StoreError('limit', `More than ${this.#maxEntries} entries`, { path })
+    if (this.#entries >= this.#maxEntries)
+      throw new StoreError('limit', `More than ${this.#maxEntries} entries`, { path })
     if (parent.names.size < this.#maxTreeEntries) return
     throw new StoreError('limit', `More than ${this.#maxTreeEntries} entries in one directory`, { path })
   }
@@ -147,7 +150,10 @@ export class TreeBuilder {
     }
   }
 
-  async #writeDirectory(directory: Directory, batch: Batch): Promise<Pick<DirectoryEntry, 'hash' | 'inodes' | 'bytes'>> {
+  async #writeDirectory(
+    directory: Directory,
+    batch: Batch,
+  ): Promise<Pick<DirectoryEntry, 'hash' | 'inodes' | 'bytes'>> {
     const names = Array.from(directory.names.keys()).sort()
     let length = TREE_HEADER_BYTES
     let inodes = 1
@@ -163,10 +169,8 @@ export class TreeBuilder {
         continue
       }
       const { mode, mtime, mtimeNsec } = child
-      const entry: DirectoryEntry = {
-        ...{ kind: 'directory', name, mode, mtime, mtimeNsec },
-        ...(await this.#writeDirectory(child, batch)),
-      }
+      const sums = await this.#writeDirectory(child, batch)
+      const entry: DirectoryEntry = { kind: 'directory', name, mode, mtime, mtimeNsec, ...sums }
       children.set(name, entry)
       length += entryLength(entry)
       inodes += entry.inodes
@@ -177,7 +181,10 @@ export class TreeBuilder {
     let at = writeTreeHeader(encoded, names.length)
     for (const name of names) {
       const child = directory.names.get(name) as Directory | number
-      at = typeof child === 'number' ? this.#arena.copy(child, encoded, at) : writeEntry(encoded, at, children.get(name) as DirectoryEntry)
+      at =
+        typeof child === 'number'
+          ? this.#arena.copy(child, encoded, at)
+          : writeEntry(encoded, at, children.get(name) as DirectoryEntry)
     }
     directory.names = new Map()
     const hash = hashBytes(encoded)

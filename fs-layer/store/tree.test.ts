@@ -16,10 +16,20 @@ const base = {
   mtimeNsec: fc.integer({ min: 0, max: 999_999_999 }),
 }
 const entry: fc.Arbitrary<TreeEntry> = fc.oneof(
-  fc.record({ kind: fc.constant('file' as const), name, ...base, size: fc.integer({ min: 0, max: MAX_BLOB_BYTES }), hash }),
   fc.record({
-    ...{ kind: fc.constant('directory' as const), name, ...base, hash },
-    ...{ inodes: fc.integer({ min: 1 }), bytes: fc.maxSafeNat() },
+    kind: fc.constant('file' as const),
+    name,
+    ...base,
+    size: fc.integer({ min: 0, max: MAX_BLOB_BYTES }),
+    hash,
+  }),
+  fc.record({
+    kind: fc.constant('directory' as const),
+    name,
+    ...base,
+    hash,
+    inodes: fc.integer({ min: 1 }),
+    bytes: fc.maxSafeNat(),
   }),
   fc.record({ kind: fc.constant('symlink' as const), name, ...base, target: fc.string({ unit: byte, minLength: 1 }) }),
 )

@@ -10,7 +10,9 @@ describe('an upload', () => {
   it('of small and large blobs is all there once it is committed', async () => {
     await using made = await temporaryStore()
     await using upload = new BlobUpload({}, { store: made.store })
-    const sizes = Array.from({ length: 400 }, (_, index) => (index % 4 === 0 ? MAX_INLINE_BYTES + index : 15_000 + index))
+    const sizes = Array.from({ length: 400 }, (_, index) =>
+      index % 4 === 0 ? MAX_INLINE_BYTES + index : 15_000 + index,
+    )
     const hashes: string[] = []
     for (const size of sizes) hashes.push((await upload.addBytes({ size }, randomBytes(size))).hash)
     await upload.commit()

@@ -49,7 +49,7 @@ export class BlobUpload implements AsyncDisposable {
     this.#throwFailure()
     while (this.#pending.size >= MAX_PENDING_FILES) await Promise.race(this.#pending)
     const { stored, durable } = await this.#store.receiveBlob(declared, source)
-    this.#await(durable)
+    void this.#settled(durable)
     return stored
   }
 
@@ -74,7 +74,7 @@ export class BlobUpload implements AsyncDisposable {
     this.#smallBytes = 0
     await this.#flushing
     this.#throwFailure()
-    this.#flushing = this.#await(this.#putMissing(batch))
+    this.#flushing = this.#settled(this.#putMissing(batch))
   }
 
   async #putMissing(batch: readonly { hash: Hash; data: Buffer }[]): Promise<void> {
@@ -84,7 +84,7 @@ export class BlobUpload implements AsyncDisposable {
   }
 
   // What is waited for never rejects: a failure is kept for the next call, and for `commit`.
-  #await(durable: Promise<void>): Promise<void> {
+  #settled(durable: Promise<void>): Promise<void> {
     const settled = durable
       .catch((error: unknown) => {
         this.#failure ??= { error }
