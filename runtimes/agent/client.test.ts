@@ -19,7 +19,10 @@ function scriptedAgent(options?: { maxUnreadBytes: number }) {
     for (const { until, resolve } of waiting) if (until()) resolve()
   })
   const heard = (until: () => boolean) =>
-    new Promise<void>((resolve) => (until() ? resolve() : waiting.push({ until, resolve })))
+    new Promise<void>((resolve) => {
+      if (until()) resolve()
+      else waiting.push({ until, resolve })
+    })
   const say = (...frames: Frame[]) => {
     theirs.write(Buffer.concat(frames.map(encodeFrame)))
   }

@@ -1,5 +1,5 @@
+import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { getSystemErrorName } from 'node:util'
 import { type Agent, AgentError, type AgentProcess, type SpawnSpec } from '../contract/agent.ts'
 import {
   encodeFrame,
@@ -187,6 +187,7 @@ export function isDimension(value: number): boolean {
 }
 
 function errnoName(errno: number): string {
-  // A number that no system call returns, from an agent that lies.
-  return errno > 0 && errno < 4096 ? getSystemErrorName(-errno) : 'EIO'
+  const found = Object.entries(constants.errno).find(([, value]) => value === errno)
+  // A number that is none, from an agent that lies.
+  return found?.[0] ?? 'EIO'
 }
