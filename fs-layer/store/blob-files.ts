@@ -1,5 +1,5 @@
-import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import type { FileHandle } from 'node:fs/promises'
+import { mkdir, open, readdir, rename, rm, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { type Database, hashKey, KIND_BLOB } from './database.ts'
 import { checkFreeSpace } from './free-space.ts'
@@ -53,7 +53,7 @@ export class BlobFiles {
 
   /**
    * Takes a blob's bytes into a temporary file; `commit` or `drop` must follow. Memory is bounded: the source
-   * is asked for more only when the disk has taken what came. The chunks must not change afterwards.
+   * is asked for more only when the disk has taken what came.
    */
   async receive(
     declared: { hash?: Hash; size?: number },
@@ -68,23 +68,24 @@ export class BlobFiles {
       const hash = startHash()
       let size = 0
       let checkedSize = 0
-      let gathered: Buffer[] = []
-      let gatheredBytes = 0
+      // Gathered in a buffer of our own: a client may send a byte, or none, at a time.
+      const gathered = Buffer.allocUnsafe(WRITE_BYTES)
+      let filled = 0
       for await (const chunk of chunks) {
         size += chunk.length
         checkGrowth(declared, size)
         hash.update(chunk)
-        gathered.push(chunk)
-        gatheredBytes += chunk.length
-        if (gatheredBytes < WRITE_BYTES) continue
-        await writeAll(handle, gathered)
-        gathered = []
-        gatheredBytes = 0
+        if (filled + chunk.length > WRITE_BYTES) {
+          await writeAll(handle, gathered.subarray(0, filled))
+          filled = 0
+        }
+        if (chunk.length > WRITE_BYTES) await writeAll(handle, chunk)
+        else filled += chunk.copy(gathered, filled)
         if (declared.size !== undefined || size - checkedSize < CHECK_BYTES) continue
         await checkFreeSpace(this.#dir, 0, this.#minFreeBytes)
         checkedSize = size
       }
-      await writeAll(handle, gathered)
+      await writeAll(handle, gathered.subarray(0, filled))
       const received = { path, handle, size, hash: hash.digest() }
       checkDeclared(declared, received)
       return received
@@ -193,8 +194,7 @@ interface Waiting {
   readonly reject: (error: StoreError) => void
 }
 
-async function writeAll(handle: FileHandle, chunks: readonly Buffer[]): Promise<void> {
-  const bytes = chunks.length === 1 ? (chunks[0] as Buffer) : Buffer.concat(chunks)
+async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
   let at = 0
   try {
     // A disk that fills up takes a part first and says ENOSPC to the rest.

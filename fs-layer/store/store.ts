@@ -122,6 +122,7 @@ export class Store extends StoreReader {
           checkDeclared(declared, stored)
           return { stored, durable: this.#putInline([{ hash: stored.hash, data: bytes }]) }
         }
+        if (next.value.length === 0) continue
         size += next.value.length
         checkGrowth(declared, size)
         head.push(next.value)

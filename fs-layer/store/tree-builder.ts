@@ -1,6 +1,6 @@
 import type { ByteString } from '../protocol/filesystem.ts'
-import { EntryArena } from './entry-arena.ts'
 import { attributesFault, contentFault, entryLength, writeEntry } from './entry.ts'
+import { EntryArena } from './entry-arena.ts'
 import { hashBytes } from './hash.ts'
 import { BATCH_BYTES, MAX_TARGET_BYTES, MAX_TREE_ENTRIES, MAX_VERSION_ENTRIES } from './limits.ts'
 import type { DirectoryEntry, FileEntry, Hash, Root, SymlinkEntry } from './objects.ts'
