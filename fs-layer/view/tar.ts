@@ -15,7 +15,7 @@ export interface TarEntry {
   readonly gid: number
   /** Seconds since 1970; may be negative. */
   readonly mtime: number
-  /** 0 to 999,999,999, forward from `mtime`. */
+  /** 0 to 999,999,999, forward from `mtime`. Not kept where `mtime` is negative. */
   readonly mtimeNsec: number
 }
 
@@ -24,17 +24,19 @@ export interface TarEntry {
  *
  * The header is POSIX ustar; what it has no room for is said in the way that GNU tar, libarchive, Go and Python
  * all read (docs/adr/0010-tar-encoder.md): long names and targets in GNU records, for only these take any
- * bytes; numbers too large, or negative, in base 256; parts of a second in a pax record.
+ * bytes; numbers too large, or negative, in base 256; parts of a second (since 1970) in a pax record.
  *
  * Throws a `RangeError` that names the field where an entry cannot exist.
  */
 export function tarHeader(entry: TarEntry): Buffer {
   check(entry)
-  const { mode, uid, gid, size, mtime, target = '' } = entry
+  const { mode, uid, gid, size, mtime, mtimeNsec } = entry
   const name = storedName(entry)
+  const target = storedTarget(entry)
   const blocks: Buffer[] = []
-  if (entry.mtimeNsec !== 0) {
-    const record = paxRecord('mtime', decimalTime(entry.mtime, entry.mtimeNsec))
+  // libarchive takes the fraction of a time before 1970 for a later one, so such times keep whole seconds only.
+  if (mtimeNsec !== 0 && mtime >= 0) {
+    const record = paxRecord('mtime', `${mtime}.${String(mtimeNsec).padStart(9, '0')}`)
     blocks.push(...extension('x', 'PaxHeaders/mtime', record))
   }
   if (target.length > MAX_FIELD_NAME) blocks.push(...extension('K', GNU_LONG_NAME, `${target}\0`))
@@ -99,8 +101,17 @@ function checkNumber(field: string, value: number, min: number, max: number): vo
 }
 
 function storedName({ kind, path }: TarEntry): ByteString {
-  if (kind === 'directory') return path === '' ? './' : `${path}/`
-  return path
+  return kind === 'directory' ? `${relative(path)}/` : relative(path)
+}
+
+function storedTarget({ kind, target = '' }: TarEntry): ByteString {
+  return kind === 'hardlink' ? relative(target) : target
+}
+
+/** BSD tar drops a letter and a colon at the start of a path, for a drive of Windows, and takes what follows. */
+function relative(path: ByteString): ByteString {
+  if (path === '') return '.'
+  return /^[A-Za-z]:/.test(path) ? `./${path}` : path
 }
 
 interface HeaderFields {
@@ -164,12 +175,4 @@ function paxRecord(key: string, value: string): string {
   let length = rest.length + 1
   while (String(length).length + rest.length !== length) length = String(length).length + rest.length
   return `${length}${rest}`
-}
-
-function decimalTime(sec: number, nsec: number): string {
-  // Half a second before 1970 is second -1 and 500,000,000 ns forward, but written -0.5.
-  const isBefore = sec < 0
-  const whole = isBefore ? -sec - 1 : sec
-  const fraction = isBefore ? 1_000_000_000 - nsec : nsec
-  return `${isBefore ? '-' : ''}${whole}.${String(fraction).padStart(9, '0')}`
 }
