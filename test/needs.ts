@@ -24,6 +24,12 @@ export async function needs(context: TestContext, ...wanted: readonly Need[]): P
   }
 }
 
+/** For a `beforeAll`, which cannot skip: whether its set-up makes sense. */
+export async function has(...wanted: readonly Need[]): Promise<boolean> {
+  const reasons = await Promise.all(wanted.map(lack))
+  return reasons.every((reason) => reason === undefined)
+}
+
 const found = new Map<Need, Promise<string | undefined>>()
 
 function lack(need: Need): Promise<string | undefined> {

@@ -154,4 +154,6 @@ export interface Notifier {
   entryChanged(parent: NodeId, name: ByteString): void
   /** Attributes are asked anew, and with `contents` the cached pages and listings are dropped. */
   nodeChanged(node: NodeId, contents: boolean): void
+  /** Resolves when all that was said so far is in force. */
+  flush(): Promise<void>
 }

@@ -93,14 +93,21 @@ export class OpenView implements AsyncDisposable {
     await this.sync()
   }
 
-  setRules(policy: Policy): void {
+  async setRules(policy: Policy): Promise<void> {
     const { overlay } = this
     setRules(policy, { overlay, visibility: this.#visibility, notifier: this.#views.sandbox.notifier })
+    await this.announced()
   }
 
-  setOwner(owner: { uid: number; gid: number }): void {
+  async setOwner(owner: { uid: number; gid: number }): Promise<void> {
     this.#owner = owner
     for (const view of Object.values(this.#views)) view.setOwner(owner)
+    await this.announced()
+  }
+
+  /** Resolves when the kernel knows of every change made from outside. */
+  async announced(): Promise<void> {
+    await this.#views.sandbox.notifier?.flush()
   }
 
   async sync(): Promise<void> {

@@ -28,7 +28,7 @@ export class Session {
   readonly #devices = new Map<DeviceName, Device>()
   readonly #views = new Map<string, OpenView>()
   readonly #streams = new Map<number, Iterator<unknown>>()
-  readonly #writers = new Map<number, FileWriter>()
+  readonly #writers = new Map<number, { view: string; file: FileWriter }>()
   #nextStream = 1
 
   private constructor(storeDir: string, store: StoreReader, log: Log) {
@@ -61,19 +61,19 @@ export class Session {
       case 'stat':
         return this.#access(call).stat(call.path)
       case 'mkdir':
-        return this.#access(call).mkdir(call.path, call.mode)
+        return this.#announced(call.view, this.#access(call).mkdir(call.path, call.mode))
       case 'remove':
-        return this.#access(call).remove(call.path, call.recursive)
+        return this.#announced(call.view, this.#access(call).remove(call.path, call.recursive))
       case 'rename':
-        return this.#access(call).rename(call.from, call.to)
+        return this.#announced(call.view, this.#access(call).rename(call.from, call.to))
       case 'write':
-        return this.#keep(this.#writers, this.#access(call).write(call.path, call.options))
+        return this.#keep(this.#writers, { view: call.view, file: this.#access(call).write(call.path, call.options) })
       case 'feed':
         return this.#writer(call.stream).feed(asBuffer(call.data))
       case 'finish':
-        return this.#take(this.#writers, call.stream)?.finish()
+        return this.#finish(call.stream)
       case 'abandon':
-        return this.#take(this.#writers, call.stream)?.abandon()
+        return this.#take(this.#writers, call.stream)?.file.abandon()
       case 'list':
         return this.#stream(this.#access(call).list(call.path, call.recursive))
       case 'read':
@@ -147,7 +147,20 @@ export class Session {
   #writer(stream: number): FileWriter {
     const writer = this.#writers.get(stream)
     if (writer === undefined) throw ENOENT
-    return writer
+    return writer.file
+  }
+
+  async #finish(stream: number): Promise<unknown> {
+    const file = this.#writer(stream)
+    const info = file.finish()
+    const { view } = this.#take(this.#writers, stream)!
+    return this.#announced(view, info)
+  }
+
+  /** A change from outside is answered when the sandbox sees it too. */
+  async #announced<T>(view: string, value: T): Promise<T> {
+    await this.#view(view).announced()
+    return value
   }
 
   #stream(items: Iterator<unknown>): Pulled {
