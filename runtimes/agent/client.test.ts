@@ -112,7 +112,7 @@ describe('the client of the agent', () => {
   it('sends no more input than there is credit for, and the rest when there is', async () => {
     const { say, told, heard, process } = await started()
     const dataBytes = () => told.reduce((sum, frame) => sum + (frame.type === 'data' ? frame.data.length : 0), 0)
-    const written = new Promise((resolve) => process.stdin?.end(Buffer.alloc(INPUT_WINDOW_BYTES + 10), resolve))
+    const written = new Promise<void>((resolve) => process.stdin?.end(Buffer.alloc(INPUT_WINDOW_BYTES + 10), () => resolve()))
     await heard(() => dataBytes() >= INPUT_WINDOW_BYTES)
     expect(dataBytes()).toBe(INPUT_WINDOW_BYTES)
     expect(told.some((frame) => frame.type === 'end')).toBe(false)

@@ -84,6 +84,11 @@ struct process {
   uint32_t id; /* 0: the slot is free */
   pid_t pid;   /* 0 once it has been reaped */
   int report_fd; /* its read end says whether exec worked; -1 once that is known */
+  /*
+   * Our own hold on the far side of a terminal while the process lives. A process may close all it has of its
+   * terminal and live on: without this we would take that for the end, hang up, and kill it by SIGHUP.
+   */
+  int terminal_fd;
   bool terminal, exit_held, exited;
   struct output out[CHANNELS];
   struct input in[CHANNELS];
@@ -98,6 +103,7 @@ struct process *process_by_pid(pid_t pid);
 struct process *process_slot(void);
 void process_free_if_over(struct process *p);
 void process_settle_start(struct process *p);
+void process_drop_terminal(struct process *p);
 void process_exited(struct process *p, int status, const void *rusage);
 
 /* spawn.c */
@@ -123,6 +129,7 @@ bool output_is_wanted(const struct process *p, enum channel channel);
 void tree_init(void);
 void tree_mark_self(uint32_t id);
 void tree_signal(uint32_t id, pid_t leader, int signal, enum signal_target target);
+void tree_end_children(void);
 
 /* join.c */
 _Noreturn void join_and_exec(int argc, char **argv);

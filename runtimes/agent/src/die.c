@@ -1,12 +1,11 @@
 #include "agent.h"
 
 #include <string.h>
-#include <signal.h>
 #include <unistd.h>
 
 /*
  * The end of process 1 is the end of every process in its namespace. Where the agent is not process 1 (it runs
- * alone in a test) it must end them one by one.
+ * alone in a test) it ends its children, and those that become its children by that, until there are none.
  */
 _Noreturn void die(const char *why)
 {
@@ -15,9 +14,6 @@ _Noreturn void die(const char *why)
     ignored = write(STDERR_FILENO, "\n", 1);
     (void)ignored;
   }
-  if (getpid() != 1) {
-    for (int i = 0; i < process_slots; i++)
-      if (processes[i].id != 0) tree_signal(processes[i].id, processes[i].pid, SIGKILL, TO_TREE);
-  }
+  if (getpid() != 1) tree_end_children();
   _exit(why == NULL ? 0 : 1);
 }

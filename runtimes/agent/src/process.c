@@ -29,7 +29,7 @@ struct process *process_slot(void)
     if (processes[i].id != 0) continue;
     struct process *p = &processes[i];
     memset(p, 0, sizeof *p);
-    p->report_fd = -1;
+    p->report_fd = p->terminal_fd = -1;
     for (int c = 0; c < CHANNELS; c++) p->in[c].fd = p->out[c].fd = -1;
     if (i >= process_slots) process_slots = i + 1;
     return p;
@@ -67,6 +67,7 @@ void process_settle_start(struct process *p)
   write_u32(payload, (uint32_t)report[0]);
   write_u32(payload + 4, (uint32_t)report[1]);
   send_frame(p->id, FRAME_FAILED, 0, payload, 8);
+  process_drop_terminal(p);
   for (int c = 0; c < CHANNELS; c++) {
     if (p->in[c].fd >= 0) close(p->in[c].fd);
     if (p->out[c].fd >= 0 && p->out[c].fd != p->in[STDIN].fd) close(p->out[c].fd);
@@ -75,6 +76,12 @@ void process_settle_start(struct process *p)
   /* Its remains are reaped as any orphan's are. */
   p->exited = true;
   process_free_if_over(p);
+}
+
+void process_drop_terminal(struct process *p)
+{
+  if (p->terminal_fd >= 0) close(p->terminal_fd);
+  p->terminal_fd = -1;
 }
 
 void process_exited(struct process *p, int status, const void *rusage)
@@ -88,6 +95,7 @@ void process_exited(struct process *p, int status, const void *rusage)
   write_u64(payload + 8, (uint64_t)use->ru_utime.tv_sec * 1000000u + (uint64_t)use->ru_utime.tv_usec);
   write_u64(payload + 16, (uint64_t)use->ru_stime.tv_sec * 1000000u + (uint64_t)use->ru_stime.tv_usec);
   write_u64(payload + 24, (uint64_t)use->ru_maxrss * 1024u);
+  process_drop_terminal(p);
   p->pid = 0;
   p->exit_held = true;
   barriers_raise(p);

@@ -145,6 +145,7 @@ void output_close(struct process *p, enum channel channel)
   if (out->fd < 0) return;
   int fd = out->fd;
   if (p->terminal) input_close(p, STDIN);
+  process_drop_terminal(p);
   out->fd = -1;
   out->barrier = 0;
   close(fd);

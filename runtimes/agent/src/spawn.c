@@ -56,7 +56,7 @@ struct plan {
   char *cwd, **argv, **env;
   uint32_t flags;
   struct winsize size;
-  int child_fd[CHANNELS], report_fd;
+  int child_fd[CHANNELS], terminal_fd, report_fd;
 };
 
 /* Splits `spec` at its NULs; false where the counts do not fit. */
@@ -98,9 +98,9 @@ static bool make_terminal(struct process *p, struct plan *plan)
   if (master < 0) return false;
   p->in[STDIN].fd = p->out[STDOUT].fd = master;
   if (ioctl(master, TIOCSPTLCK, &unlock) < 0) return false;
-  int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (slave < 0) return false;
-  plan->child_fd[STDIN] = slave;
+  p->terminal_fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (p->terminal_fd < 0) return false;
+  plan->terminal_fd = p->terminal_fd;
   return ioctl(master, TIOCSWINSZ, &plan->size) == 0;
 }
 
@@ -166,9 +166,9 @@ static _Noreturn void become(const struct plan *plan, uint32_t id)
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   bool terminal = plan->flags & WITH_TERMINAL;
-  if (terminal && ioctl(plan->child_fd[STDIN], TIOCSCTTY, 0) < 0) report(plan, STAGE_SETUP);
+  if (terminal && ioctl(plan->terminal_fd, TIOCSCTTY, 0) < 0) report(plan, STAGE_SETUP);
   for (int i = 0; i < CHANNELS; i++) {
-    int from = plan->child_fd[terminal && i <= STDERR ? STDIN : i];
+    int from = terminal && i <= STDERR ? plan->terminal_fd : plan->child_fd[i];
     if (from < 0 && i == STDIN) from = null_fd;
     if (from < 0) close(i);
     else if (dup2(from, i) < 0) report(plan, STAGE_SETUP);
@@ -189,7 +189,7 @@ void spawn_start(const struct frame *f)
   if (f->length != 20 || f->id == 0 || f->id != spec_id || process_by_id(f->id) != NULL)
     die("agent: a malformed SPAWN");
   const unsigned char *b = f->payload;
-  struct plan plan = {.flags = b[0], .size = {.ws_row = read_u16(b + 2), .ws_col = read_u16(b + 4)}, .report_fd = -1};
+  struct plan plan = {.flags = b[0], .size = {.ws_row = read_u16(b + 2), .ws_col = read_u16(b + 4)}, .terminal_fd = -1, .report_fd = -1};
   for (int i = 0; i < CHANNELS; i++) plan.child_fd[i] = -1;
   if (!split(&plan, read_u32(b + 12), read_u32(b + 16))) die("agent: a malformed description of a process");
   spec_id = 0;
@@ -218,6 +218,7 @@ void spawn_start(const struct frame *f)
     return;
   }
   if (p->report_fd >= 0) close(p->report_fd);
+  process_drop_terminal(p);
   for (int i = 0; i < CHANNELS; i++) {
     if (p->in[i].fd >= 0) close(p->in[i].fd);
     if (p->out[i].fd >= 0 && p->out[i].fd != p->in[STDIN].fd) close(p->out[i].fd);

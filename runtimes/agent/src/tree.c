@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /*
@@ -93,4 +94,23 @@ void tree_signal(uint32_t id, pid_t leader, int signal, enum signal_target targe
    */
   int passes = signal == SIGKILL ? MAX_PASSES : 1;
   while (passes-- > 0 && signal_pass(id, leader, signal, TO_TREE) > 0) sched_yield();
+}
+
+void tree_end_children(void)
+{
+  char name[64], list[4096];
+  snprintf(name, sizeof name, "%d/task/%d/children", getpid(), getpid());
+  do {
+    int fd = proc_fd < 0 ? -1 : openat(proc_fd, name, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd < 0 ? -1 : read(fd, list, sizeof list - 1);
+    if (fd >= 0) close(fd);
+    if (n <= 0) return;
+    list[n] = '\0';
+    char *at = list, *end;
+    /* The last number may be cut: it is whole in a later turn. */
+    for (long pid = strtol(at, &end, 10); pid > 0 && *end == ' '; pid = strtol(at, &end, 10)) {
+      (void)kill((pid_t)pid, SIGKILL);
+      at = end;
+    }
+  } while (waitpid(-1, NULL, 0) > 0);
 }
