@@ -69,17 +69,17 @@ export class BlobFiles {
       let size = 0
       let checkedSize = 0
       // Gathered in a buffer of our own: a client may send a byte, or none, at a time.
-      const gathered = Buffer.allocUnsafe(WRITE_BYTES)
+      const gathered = Buffer.allocUnsafe(Math.min(declared.size ?? WRITE_BYTES, WRITE_BYTES))
       let filled = 0
       for await (const chunk of chunks) {
         size += chunk.length
         checkGrowth(declared, size)
         hash.update(chunk)
-        if (filled + chunk.length > WRITE_BYTES) {
+        if (filled + chunk.length > gathered.length) {
           await writeAll(handle, gathered.subarray(0, filled))
           filled = 0
         }
-        if (chunk.length > WRITE_BYTES) await writeAll(handle, chunk)
+        if (chunk.length > gathered.length) await writeAll(handle, chunk)
         else filled += chunk.copy(gathered, filled)
         if (declared.size !== undefined || size - checkedSize < CHECK_BYTES) continue
         await checkFreeSpace(this.#dir, 0, this.#minFreeBytes)
