@@ -62,6 +62,11 @@ export class Automaton {
     return this.#mayRaiseBelow(before, after) ? 'maybe' : 'never'
   }
 
+  /** About how many numbers and references are remembered; stays near `MAX_CACHED_WORDS`. */
+  get words(): number {
+    return this.#words + this.#names.words
+  }
+
   // Positions that both have match alike on both sides. From the weakest up: one that only `after` has must not
   // give more than whatever it may win over gave `before`, and one that only `before` had must not have held
   // down what is set free `after`.
@@ -94,7 +99,7 @@ export class Automaton {
   }
 
   #learn(from: State, signature: Signature): State {
-    if (this.#words + this.#names.words > MAX_CACHED_WORDS) {
+    if (this.words > MAX_CACHED_WORDS) {
       this.#forget()
       // The signature at hand is forgotten with the others: it must not become a key again.
       return this.#advance(from, signature)
