@@ -62,6 +62,11 @@ export interface Mounted extends AsyncDisposable {
   unmount(): Promise<void>
   /** Resolves when the kernel is gone: after `unmount`, or because somebody else unmounted or aborted it. */
   readonly ended: Promise<void>
+  /**
+   * Resolves when every notice that the filesystem has given so far has reached the kernel: from then on no call
+   * sees what was cached before.
+   */
+  noticesSent(): Promise<void>
   /** Requests so far, by opcode of the FUSE protocol. */
   readonly counts: Uint32Array
 }

@@ -1,8 +1,8 @@
 import { MAX_XATTR_VALUE_BYTES, OUT_HEADER_BYTES, Opcode } from './constants.ts'
 import { bodyStart, setattrBody, stringEnd, u32, xattrName } from './decode.ts'
 import { type Outgoing, putAttrOut, putStatfs, putU32 } from './encode.ts'
-import { EINVAL, ENOSYS, ERANGE, Errno } from './errno.ts'
-import type { HandlerTable, Serving } from './serving.ts'
+import { EINVAL, ENOSYS, EOPNOTSUPP, ERANGE, Errno } from './errno.ts'
+import type { Handler, HandlerTable, Serving } from './serving.ts'
 
 /** Attributes of inodes and of the whole filesystem. */
 export const INODES: HandlerTable = [
@@ -11,11 +11,19 @@ export const INODES: HandlerTable = [
   [Opcode.SETATTR, 88, setattr],
   [Opcode.READLINK, 0, readlink],
   [Opcode.STATFS, 0, statfs],
-  [Opcode.SETXATTR, 8, setxattr],
-  [Opcode.GETXATTR, 8, getxattr],
-  [Opcode.LISTXATTR, 8, listxattr],
-  [Opcode.REMOVEXATTR, 1, removexattr],
+  [Opcode.SETXATTR, 8, ifWanted(setxattr)],
+  [Opcode.GETXATTR, 8, ifWanted(getxattr)],
+  [Opcode.LISTXATTR, 8, ifWanted(listxattr)],
+  [Opcode.REMOVEXATTR, 1, ifWanted(removexattr)],
 ]
+
+/** ENOSYS turns extended attributes off for the whole mount. */
+function ifWanted(handler: Handler): Handler {
+  return (serving) => {
+    if (serving.options.xattrs === false) throw ENOSYS
+    return handler(serving)
+  }
+}
 
 const E2BIG = Errno.of('E2BIG')
 
@@ -84,6 +92,6 @@ function notForEver<T>(call: () => T): T {
   try {
     return call()
   } catch (thrown) {
-    throw thrown === ENOSYS ? Errno.of('EOPNOTSUPP') : thrown
+    throw thrown === ENOSYS ? EOPNOTSUPP : thrown
   }
 }

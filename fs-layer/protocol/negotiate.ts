@@ -25,6 +25,11 @@ export interface ConnectionOptions {
   readonly writeback?: boolean
   /** Reads and writes may go to backing files without us. Default true; ignored where `writeback` is set. */
   readonly passthrough?: boolean
+  /**
+   * Extended attributes. Without them the kernel does not ask for `security.capability` at the first write to each
+   * file. Default true.
+   */
+  readonly xattrs?: boolean
 }
 
 export interface Negotiated {

@@ -15,9 +15,14 @@ import { currentEventLoop, type EventLoop } from './event-loop.ts'
  * machine costs nothing, and no handle of ours is in libuv: Node aborts the process when a thread is terminated
  * with a handle that it does not know (which is why this is not `uv_poll`).
  *
- * Two rules make the sleep safe. It begins in a callback that follows a round of libuv in which we served nothing,
- * so every microtask has run and every new handle is in libuv's epoll. And it begins in a message's callback:
- * within `setImmediate` libuv always reports that it must not sleep.
+ * Where the sleep may begin, and why:
+ * - After a round of libuv in which we served nothing: so every microtask has run, and every new handle is in
+ *   libuv's epoll.
+ * - Not in a callback of libuv's poll phase: all its messages share one eventfd, which it has emptied before it
+ *   calls the first of them; those that come after us would wait until something else woke us.
+ * - Not in an ordinary `setImmediate`: libuv then reports that it must not sleep.
+ * So a message to ourselves ends the round, and from its callback an immediate that does not count as work comes
+ * right after the poll phase.
  */
 export interface Loop {
   /** Watches until `close`. `source.serveOne` is called whenever something may wait in `fd`, which does not block. */
@@ -76,7 +81,7 @@ export function createLoop(options: LoopOptions = {}): Loop {
     const eventLoop = currentEventLoop()
     const epoll = createEpoll()
     epoll.add(eventLoop.backendFd)
-    port2.on('message', sleep)
+    port2.on('message', () => setImmediate(sleep).unref())
     const started = { epoll, eventLoop, requestSleep: () => port1.postMessage(null), close: () => port1.close() }
     setImmediate(turn)
     return started

@@ -94,6 +94,7 @@ export function kernelDevice(loop: Loop, log: Log): Device {
       target,
       ended,
       counts: connection.counts,
+      noticesSent: notices.flush,
       unmount() {
         unmounting ??= unmount()
         return unmounting

@@ -1,9 +1,9 @@
-import { parentPort, workerData } from 'node:worker_threads'
 import { openSync } from 'node:fs'
-import { type Device, type Mounted, type MountOptions } from '../../../fs-layer/device/device.ts'
+import { parentPort, workerData } from 'node:worker_threads'
+import type { Device, Mounted, MountOptions } from '../../../fs-layer/device/device.ts'
 import { kernelDevice } from '../../../fs-layer/device/kernel/device.ts'
 import type { Log } from '../../../fs-layer/protocol/log.ts'
-import { createLoop } from '../../../fs-layer/worker/loop.ts'
+import { createLoop, type LoopOptions } from '../../../fs-layer/worker/loop.ts'
 import { MemoryFilesystem } from './memory-filesystem.ts'
 
 /**
@@ -13,12 +13,12 @@ import { MemoryFilesystem } from './memory-filesystem.ts'
 export interface ServerData {
   readonly device: Device['name']
   readonly target: string
-  readonly options?: Partial<MountOptions> & { spinUs?: number }
+  readonly options?: Partial<MountOptions> & LoopOptions
   readonly passthrough?: { readonly name: string; readonly path: string; readonly sizeBytes: number }
 }
 
 export type Command =
-  | { id: number; do: 'mount' | 'unmount' | 'counts' | 'nodes' | 'fsyncs' | 'echo' | 'awaitEnd' }
+  | { id: number; do: 'mount' | 'unmount' | 'counts' | 'sent' | 'nodes' | 'fsyncs' | 'echo' | 'awaitEnd' }
   | { id: number; do: 'replace' | 'remove' | 'add'; name: string; contents?: string }
 
 const data = workerData as ServerData
@@ -52,6 +52,9 @@ async function run(command: Command): Promise<unknown> {
     case 'awaitEnd':
       await mounted?.ended
       return null
+    case 'sent':
+      await mounted?.noticesSent()
+      return null
     case 'counts':
       return mounted?.counts
     case 'nodes':
@@ -71,5 +74,5 @@ async function run(command: Command): Promise<unknown> {
 
 async function device(): Promise<Device> {
   if (data.device === 'fuse-native') throw new Error('not yet')
-  return kernelDevice(createLoop({ spinUs: data.options?.spinUs ?? 200 }), log)
+  return kernelDevice(createLoop(data.options), log)
 }
