@@ -48,10 +48,16 @@ async function serve(server: Server, { readyFd }: Flags): Promise<number> {
     process.on('SIGTERM', onSignal)
     process.on('SIGINT', onSignal)
   })
+  const broken = new Promise<Error>((resolve) => {
+    process.on('uncaughtException', (error) => {
+      server.log.fatal({ err: error }, 'a fault that nothing caught')
+      resolve(error)
+    })
+  })
   if (readyFd !== undefined) sayReady(server, readyFd)
 
-  const failure = await Promise.race([server.ended, signalled])
-  if (failure !== undefined) server.log.fatal({ err: failure }, 'the filesystem thread is gone: nothing can be served without it')
+  const failure = await Promise.race([server.ended, signalled, broken])
+  if (failure !== undefined) server.log.fatal({ err: failure }, 'stopping, for the server is in a state that nobody foresaw')
   await server.stop()
   return failure === undefined ? 0 : EXIT_FAILED
 }

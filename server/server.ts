@@ -87,7 +87,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     { limits, emptyRoot: await emptyRootOf(store) },
     { store, records, serial, nowMs },
   )
-  const mountDirs = MountDirs.open(config.mountDir)
+  const mountDirs = MountDirs.open(join(config.mountDir, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
     {

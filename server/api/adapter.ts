@@ -144,10 +144,16 @@ interface Failure {
 
 function failure(error: unknown, call: OpenCall | undefined): Failure {
   const known = toCroftError(error) ?? (call?.signal.aborted ? toCroftError(call.signal.reason) : undefined)
-  if (known !== undefined) {
-    call?.log.debug({ code: known.code, reason: known.reason, cause: known.cause }, known.message)
+  if (known === undefined) return unforeseen(error, call)
+  call?.log.debug({ code: known.code, reason: known.reason, cause: known.cause }, known.message)
+  try {
     return { code: status[known.code], details: known.message, metadata: trailersOf(known) }
+  } catch (fault) {
+    return unforeseen(fault, call)
   }
+}
+
+function unforeseen(error: unknown, call: OpenCall | undefined): Failure {
   const fault = randomUUID()
   call?.log.error({ err: error, fault }, 'a call failed for a reason that was not foreseen')
   return {

@@ -1,9 +1,9 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { CodebaseService, FileInfoSchema } from '../../proto/index.ts'
 import { list, lookup } from '../../fs-layer/store/lookup.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import type { Handlers } from '../api/handlers.ts'
+import { timestampOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { parseEntryPath, parseViewPath, pathText } from '../files/view-path.ts'
@@ -60,7 +60,7 @@ export function codebaseService(dependencies: CodebaseServiceDependencies): Hand
           name: pathText(entry.name),
           isDir: entry.kind === 'directory',
           size: entry.kind === 'file' ? BigInt(entry.size) : 0n,
-          modifiedAt: timestampFromMs(entry.mtime * 1000 + entry.mtimeNsec / 1e6),
+          modifiedAt: timestampOf(entry.mtime, entry.mtimeNsec),
         })
       }
       return { files }

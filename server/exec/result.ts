@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { durationFromMs } from '@bufbuild/protobuf/wkt'
+import { durationOf } from '../api/wire-time.ts'
 import type { ExecExitSchema, ExecResultSchema } from '../../proto/index.ts'
 import type { ExitStatus } from '../../runtimes/contract/agent.ts'
 import { type CappedOutput, outputText } from './output.ts'
@@ -24,7 +24,7 @@ export function execResult(
     stdout: out.text,
     stderr: err.text,
     exitCode: exitCodeOf(status),
-    duration: durationFromMs(durationMs),
+    duration: durationOf(durationMs),
     signal: signalName(status.signal),
     stdoutTruncated: out.truncated,
     stderrTruncated: err.truncated,
@@ -34,11 +34,11 @@ export function execResult(
 }
 
 export function notStartedResult({ exitCode, message }: NotStarted): MessageInitShape<typeof ExecResultSchema> {
-  return { stderr: message, exitCode, duration: durationFromMs(0) }
+  return { stderr: message, exitCode, duration: durationOf(0) }
 }
 
 export function execExit(status: ExitStatus, durationMs: number): MessageInitShape<typeof ExecExitSchema> {
-  return { exitCode: exitCodeOf(status), signal: signalName(status.signal), duration: durationFromMs(durationMs) }
+  return { exitCode: exitCodeOf(status), signal: signalName(status.signal), duration: durationOf(durationMs) }
 }
 
 function part(output: CappedOutput, maxBytes: number) {

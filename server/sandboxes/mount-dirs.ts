@@ -27,6 +27,7 @@ export class MountDirs {
 
   static open(dir: string): MountDirs {
     mkdirSync(dir, { recursive: true, mode: 0o711 })
+    // The mask is the server's.
     chmodSync(dir, 0o711)
     return new MountDirs(dir)
   }

@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { durationFromMs } from '@bufbuild/protobuf/wkt'
+import { durationOf } from '../api/wire-time.ts'
 import {
   ExecOutput_OutputType,
   type ExecOutputSchema,
@@ -63,7 +63,7 @@ export async function* sessionExecStream(
     const outcome = { ...outcomeOf(result), stdout: nothing, stderr: nothing }
     throw timedOut(parseTimeout(request.timeout, limits), outcome, limits)
   }
-  if (request.reportExit) yield { exit: { exitCode: result.exitCode, duration: durationFromMs(result.durationMs) } }
+  if (request.reportExit) yield { exit: { exitCode: result.exitCode, duration: durationOf(result.durationMs) } }
 }
 
 async function run(
