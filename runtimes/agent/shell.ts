@@ -12,6 +12,8 @@ export interface ShellOptions {
   readonly onBackgroundOutput?: (source: 'stdout' | 'stderr', data: Buffer) => void
   /** How long an interrupted command may take to end before the shell is ended with it. Default 1 s. */
   readonly interruptGraceMs?: number
+  /** How long the shell may take to answer at first. Default 10 s. */
+  readonly startTimeoutMs?: number
 }
 
 export interface ShellRunOptions {
@@ -77,7 +79,7 @@ export async function openShell(agent: Agent, options: ShellOptions): Promise<Sh
     control: true,
   })
   const session = new ShellSession(process, options)
-  await session.start(shell)
+  await session.start(shell, options.startTimeoutMs ?? 10_000)
   return session
 }
 
@@ -112,14 +114,15 @@ class ShellSession implements Shell {
   }
 
   /** The first frame shows that the shell is one that can do this, and which kind it is. */
-  async start(shell: string): Promise<void> {
+  async start(shell: string, timeoutMs: number): Promise<void> {
     const errors: Buffer[] = []
     // A command that is interrupted ends; the shell that waits for it goes on. Programs it starts do not inherit this.
     const result = await this.#runNow('trap : INT; test -z "${BASH_VERSION-}"', {
       onStderr: (data) => void errors.push(data),
+      timeoutMs,
     })
     this.#lastExitCode = 0
-    if (result.shellEnded || result.exitCode > 1) {
+    if (result.shellEnded || result.timedOut || result.exitCode > 1) {
       await this.close()
       const said = Buffer.concat(errors).toString('utf8').trim()
       throw new ShellError('failed', `${shell} does not start as a POSIX shell${said === '' ? '' : `: ${said}`}`)

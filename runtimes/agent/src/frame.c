@@ -30,13 +30,19 @@ static size_t room(void) { return sizeof out - (out_end - out_start); }
 bool room_for_answer(void) { return room() >= ANSWER_BYTES; }
 bool room_for_data(void) { return room() >= KEPT_FOR_ANSWERS + HEADER_BYTES + MAX_PAYLOAD_BYTES; }
 
+/* The server may close while we speak: that is an end like any other. */
+static _Noreturn void broken(void)
+{
+  die(errno == EPIPE || errno == ECONNRESET ? NULL : "agent: the channel is broken");
+}
+
 void channel_flush(void)
 {
   while (out_end > out_start) {
     ssize_t n = write(fd, out + out_start, out_end - out_start);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;
-    if (n < 0) die("agent: the channel is broken");
+    if (n < 0) broken();
     out_start += (size_t)n;
   }
   if (out_start == out_end) out_start = out_end = 0;
@@ -52,7 +58,7 @@ void channel_fill(void)
   if (in_end == sizeof in) return;
   ssize_t n = read(fd, in + in_end, sizeof in - in_end);
   if (n == 0) die(NULL);
-  if (n < 0 && errno != EINTR && errno != EAGAIN) die("agent: the channel is broken");
+  if (n < 0 && errno != EINTR && errno != EAGAIN) broken();
   if (n > 0) in_end += (size_t)n;
 }
 
