@@ -48,8 +48,8 @@ export const limitsSchema = z.strictObject({
    * text stay under 4 MiB, which is what gRPC clients accept unless told otherwise.
    */
   maxUnaryOutputBytes: bytes(1_000_000, 0),
-  /** Of stdout and stderr in the details of an error. C-based gRPC clients refuse trailers over 8 KiB. */
-  maxPartialOutputBytes: bytes(2 * KiB, 0),
+  /** Of stdout, and of stderr, in the details of an error: C-based gRPC clients refuse trailers over 8 KiB. */
+  maxPartialOutputBytes: bytes(1 * KiB, 0),
   /** Commands at one time in one sandbox. */
   maxCommandsPerSandbox: count(256),
   /** For a command that names no timeout. */

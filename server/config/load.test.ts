@@ -1,0 +1,102 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { ConfigError } from './config-error.ts'
+import { loadConfig } from './load.ts'
+
+let dir: string
+
+beforeEach(() => {
+  dir = mkdtempSync(join(tmpdir(), 'croft-config-'))
+})
+
+afterEach(() => {
+  rmSync(dir, { recursive: true })
+})
+
+function fileWith(text: string): string {
+  const file = join(dir, 'croft.yaml')
+  writeFileSync(file, text)
+  return file
+}
+
+describe('where settings come from', () => {
+  it('without any, root has its data in /var/lib and its socket in /run', () => {
+    const config = loadConfig({ uid: 0, env: {} })
+    expect(config).toMatchObject({ dataDir: '/var/lib/croft', socket: '/run/croft-0/croft.sock', logLevel: 'info' })
+    expect(config.listen).toBeUndefined()
+  })
+
+  it('another user has them in the directories of XDG', () => {
+    const env = { XDG_DATA_HOME: '/home/u/.data', XDG_RUNTIME_DIR: '/run/user/7' }
+    expect(loadConfig({ uid: 7, env })).toMatchObject({
+      dataDir: '/home/u/.data/croft',
+      socket: '/run/user/7/croft/croft.sock',
+    })
+  })
+
+  it('a flag outweighs the environment, that the file, that the default', () => {
+    const file = fileWith('dataDir: /file\nsocket: /file.sock\nlogLevel: debug\nlimits:\n  pageSizeMax: 5\n  pageSizeDefault: 3\n')
+    const env = { CROFT_DATA_DIR: '/env', CROFT_SOCKET: '/env.sock', CROFT_LIMITS_PAGE_SIZE_MAX: '6' }
+    const config = loadConfig({ uid: 0, env, file, flags: { dataDir: '/flag' } })
+    expect(config).toMatchObject({ dataDir: '/flag', socket: '/env.sock', logLevel: 'debug' })
+    expect(config.limits).toMatchObject({ pageSizeMax: 6, pageSizeDefault: 3, maxLabels: 64 })
+  })
+
+  it('an empty file changes nothing', () => {
+    expect(loadConfig({ uid: 0, env: {}, file: fileWith('') })).toEqual(loadConfig({ uid: 0, env: {} }))
+  })
+
+  it('two data directories never share a mount directory', () => {
+    const of = (dataDir: string) => loadConfig({ uid: 0, env: {}, flags: { dataDir } }).mountDir
+    expect(of('/a')).not.toBe(of('/b'))
+    expect(of('/a')).toBe(of('/a'))
+  })
+})
+
+describe('settings that cannot be', () => {
+  const refused: [name: string, text: string, message: RegExp][] = [
+    ['an unknown key', 'dataDirr: /x', /unknown setting `dataDirr`/],
+    ['an unknown limit', 'limits: { maxFun: 1 }', /unknown setting `limits.maxFun`/],
+    ['a relative data directory', 'dataDir: here', /`dataDir`: must be an absolute path/],
+    ['a socket path that no socket can have', `socket: /${'x'.repeat(107)}`, /`socket`: must be at most 107 bytes/],
+    ['a port over 65535', 'listen: "1.2.3.4:65536"', /`listen`: `1.2.3.4:65536`/],
+    ['a limit of nothing', 'limits: { maxSandboxes: 0 }', /`limits.maxSandboxes`/],
+    ['host users that end before they begin', 'hostUids: { first: 2000, last: 1999 }', /`hostUids.last`/],
+    ['host users that are system users', 'hostUids: { first: 10, last: 1999 }', /`hostUids.first`/],
+    ['a list', '- a', /is not a mapping/],
+    ['no YAML', 'a: [', /cannot read the settings/],
+  ]
+  it.each(refused)('%s is refused by name', (_, text, message) => {
+    expect(() => loadConfig({ uid: 0, env: {}, file: fileWith(text) })).toThrow(message)
+    expect(() => loadConfig({ uid: 0, env: {}, file: fileWith(text) })).toThrow(ConfigError)
+  })
+
+  it('a socket path of 107 bytes is taken', () => {
+    const socket = `/${'x'.repeat(106)}`
+    expect(loadConfig({ uid: 0, env: {}, flags: { socket } }).socket).toBe(socket)
+  })
+
+  it('a misspelt limit in the environment is refused, a variable of the client is not ours', () => {
+    expect(() => loadConfig({ uid: 0, env: { CROFT_LIMITS_MAX_FUN: '1' } })).toThrow(/CROFT_LIMITS_MAX_FUN/)
+    expect(() => loadConfig({ uid: 0, env: { CROFT_SERVER: 'x:1', CROFT_TOKEN: 't' } })).not.toThrow()
+  })
+
+  it('a file that is not there is named', () => {
+    expect(() => loadConfig({ uid: 0, env: {}, file: join(dir, 'none.yaml') })).toThrow(/none\.yaml.*ENOENT/)
+  })
+})
+
+describe('addresses to listen on', () => {
+  const read: [text: string, host: string, port: number][] = [
+    ['', '127.0.0.1', 9000],
+    [':8000', '127.0.0.1', 8000],
+    ['0.0.0.0', '0.0.0.0', 9000],
+    ['example.org:0', 'example.org', 0],
+    ['[::1]:65535', '::1', 65_535],
+  ]
+  it.each(read)('%j is %s and %i', (listen, host, port) => {
+    expect(loadConfig({ uid: 0, env: {}, flags: { listen } }).listen).toEqual({ host, port })
+  })
+})
