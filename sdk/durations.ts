@@ -1,5 +1,5 @@
 import type { Duration, Timestamp } from '@bufbuild/protobuf/wkt'
-import { durationFromMs, durationMs as msOf, timestampDate } from '@bufbuild/protobuf/wkt'
+import { durationFromMs, timestampDate } from '@bufbuild/protobuf/wkt'
 import { InvalidArgumentError } from './errors.ts'
 
 /** About 317 years; what a protobuf Duration holds is more, what a Date holds is not. */
@@ -13,8 +13,9 @@ export function durationFrom(ms: number, option: string): Duration {
   return durationFromMs(Math.ceil(ms))
 }
 
+/** With fractions: commands of less than a millisecond are common. */
 export function msFrom(duration: Duration | undefined): number {
-  return duration === undefined ? 0 : msOf(duration)
+  return duration === undefined ? 0 : Number(duration.seconds) * 1000 + duration.nanos / 1_000_000
 }
 
 export function dateFrom(timestamp: Timestamp | undefined): Date | undefined {

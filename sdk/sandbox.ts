@@ -5,7 +5,7 @@ import { type Change, listChanges } from './changes.ts'
 import type { Connection } from './client/connection.ts'
 import type { CommandResult } from './command-output.ts'
 import { type Command, Commands, type RunOptions } from './commands.ts'
-import { NotFoundError } from './errors.ts'
+import { FailedPreconditionError, NotFoundError } from './errors.ts'
 import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
 import { Files } from './files.ts'
 import { Pty, type PtyOptions } from './pty.ts'
@@ -196,7 +196,7 @@ export class Sandbox implements AsyncDisposable {
   async kill(): Promise<void> {
     try {
       await destroySandbox(this.#connection, this.id)
-      if (this.#labels[OWNS_CODEBASE_LABEL] === 'true') await deleteCodebase(this.#connection, this.codebaseId)
+      if (this.#labels[OWNS_CODEBASE_LABEL] === 'true') await deleteUnused(this.#connection, this.codebaseId)
     } finally {
       this.close()
     }
@@ -247,6 +247,15 @@ async function destroySandbox(connection: Connection, sandboxId: string): Promis
 
 async function deleteCodebase(connection: Connection, codebaseId: string): Promise<void> {
   await unlessGone(connection.unary(CodebaseService.method.deleteCodebase, { codebaseId }))
+}
+
+/** Somebody may have made another sandbox on it since: then it stays, and goes by `deleteCodebase`. */
+async function deleteUnused(connection: Connection, codebaseId: string): Promise<void> {
+  try {
+    await deleteCodebase(connection, codebaseId)
+  } catch (error) {
+    if (!(error instanceof FailedPreconditionError)) throw error
+  }
 }
 
 async function unlessGone(call: Promise<unknown>): Promise<void> {

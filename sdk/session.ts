@@ -1,7 +1,7 @@
 import { SandboxService } from '../proto/index.ts'
 import type { Connection } from './client/connection.ts'
 import { durationFrom } from './durations.ts'
-import { NotFoundError } from './errors.ts'
+import { FailedPreconditionError, NotFoundError } from './errors.ts'
 import { type RunningCommand, runningCommand, type WatchOptions } from './running-command.ts'
 
 export interface SessionOptions {
@@ -53,7 +53,8 @@ export class Session implements AsyncDisposable {
     try {
       await this.#connection.unary(SandboxService.method.destroySession, { sessionId: this.id })
     } catch (error) {
-      if (!(error instanceof NotFoundError)) throw error
+      // The second one says that the session is closed; there is nothing else that this call could need.
+      if (!(error instanceof NotFoundError || error instanceof FailedPreconditionError)) throw error
     }
   }
 

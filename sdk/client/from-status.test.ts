@@ -43,7 +43,7 @@ test('the field that was wrong comes with the error', () => {
 })
 
 test('a sandbox that does not run is told from other states that do not fit', () => {
-  const error = fromStatus(serviceError(status.FAILED_PRECONDITION, { [REASON_TRAILER]: 'not-running' }), { address: '' })
+  const error = fromStatus(serviceError(status.FAILED_PRECONDITION, { [REASON_TRAILER]: 'not_running' }), { address: '' })
   expect(error).toMatchObject({ code: 'not_running', name: 'NotRunningError' })
 })
 

@@ -42,7 +42,7 @@ export function fromStatus(error: unknown, call: { address: string; signal?: Abo
     case status.UNAUTHENTICATED:
       return new UnauthenticatedError(what, cause)
     case status.FAILED_PRECONDITION:
-      return trailer(error.metadata, REASON_TRAILER) === 'not-running'
+      return trailer(error.metadata, REASON_TRAILER) === 'not_running'
         ? new NotRunningError(what, cause)
         : new FailedPreconditionError(what, cause)
     case status.DEADLINE_EXCEEDED:
