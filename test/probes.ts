@@ -1,5 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { execa } from 'execa'
+import { detectControlGroups } from '../runtimes/cgroup/detect.ts'
 
 /**
  * What a test may need of the machine, each with a probe that really tries it. A probe resolves with `undefined`
@@ -13,6 +14,7 @@ export const probes = {
     return trying('unshare', ['--mount', 'true'])
   },
   bwrap: () => trying('bwrap', ['--unshare-all', '--ro-bind', '/', '/', 'true']),
+  'control-groups': async () => ((await detectControlGroups()) === undefined ? 'no control group can be made here' : undefined),
   'fuse-native': async () => {
     const folders = ['/usr/lib', ...readdirSync('/usr/lib').map((name) => `/usr/lib/${name}`)]
     if (folders.some((folder) => existsSync(`${folder}/libfuse.so.2`))) return undefined

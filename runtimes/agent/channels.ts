@@ -45,17 +45,22 @@ export class OutputChannel extends Readable {
   }
 
   override _read(): void {
-    if (this.#ended) return
-    const more = OUTPUT_WINDOW_BYTES - this.readableLength - this.#granted
-    // A quarter at a time spares frames; less than that never stalls, for then there is credit left.
-    if (more < OUTPUT_WINDOW_BYTES / 4) return
-    this.#granted += more
-    this.#link.grant(more)
+    // Asked before the bytes that are being read leave the buffer: how much room there is shows just after.
+    queueMicrotask(() => this.#grant())
   }
 
   override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
     if (!this.#ended) this.#link.abandon()
     done(error)
+  }
+
+  #grant(): void {
+    if (this.#ended || this.destroyed) return
+    const more = OUTPUT_WINDOW_BYTES - this.readableLength - this.#granted
+    // A quarter at a time spares frames; less than that never stalls, for then there is credit left.
+    if (more < OUTPUT_WINDOW_BYTES / 4) return
+    this.#granted += more
+    this.#link.grant(more)
   }
 }
 

@@ -27,16 +27,16 @@ export const INSIDE_GID = 1000
 export const HOME = '/home/croft'
 
 /** Of `/tmp`, and of the home, where the limits do not say. */
-export const DEFAULT_TMP_BYTES = 1 << 30
-export const RUN_BYTES = 16 << 20
-export const SHM_BYTES = 64 << 20
+const DEFAULT_TMP_BYTES = 1 << 30
+const RUN_BYTES = 16 << 20
+const SHM_BYTES = 64 << 20
 
 /**
  * The arguments of bubblewrap for one sandbox. Pure. Every place inside that can be written to has a size: the
  * root and `/dev` are made read-only when all is in them.
  */
 export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanOptions = {}): string[] {
-  const tmpBytes = String(spec.limits.tmpBytes ?? DEFAULT_TMP_BYTES)
+  const sizes = sizesOf(spec.limits)
   return [
     // A namespace of each kind; none of its own below, since those are where kernel holes are reached.
     ...['--unshare-all', '--unshare-user', '--disable-userns'],
@@ -49,17 +49,30 @@ export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanO
     ...['--ro-bind', host.etcDir, '/etc'],
     ...host.etcBinds.flatMap((path) => ['--ro-bind', path, path]),
     ...['--proc', '/proc'],
-    ...['--dev', '/dev', '--perms', '1777', '--size', String(SHM_BYTES), '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
-    ...['--perms', '1777', '--size', tmpBytes, '--tmpfs', '/tmp'],
+    ...['--dev', '/dev', '--perms', '1777', '--size', sizes.shm, '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
+    ...['--perms', '1777', '--size', sizes.tmp, '--tmpfs', '/tmp'],
     ...['--dir', '/var', '--symlink', '/tmp', '/var/tmp', '--symlink', '/run', '/var/run'],
-    ...['--perms', '0755', '--size', String(RUN_BYTES), '--tmpfs', '/run'],
-    ...['--dir', '/home', '--perms', '0700', '--size', tmpBytes, '--tmpfs', HOME],
+    ...['--perms', '0755', '--size', sizes.run, '--tmpfs', '/run'],
+    ...['--dir', '/home', '--perms', '0700', '--size', sizes.home, '--tmpfs', HOME],
     ...(options.extraReadOnly ?? []).flatMap((path) => ['--ro-bind', path, path]),
     ...['--bind', spec.viewPath, spec.workspace],
     ...['--remount-ro', '/', '--chdir', '/'],
     // By descriptor: the sandbox's user need not reach the file by a path, and nothing of it shows inside.
     ...['--', `/proc/self/fd/${AGENT_FD}`, String(CHANNEL_FD)],
   ]
+}
+
+/**
+ * These are memory, and no killing of processes frees what is in them: where memory is limited they are kept
+ * well below that together, so that a full one is a write that fails and not the end of the sandbox.
+ */
+function sizesOf({ memoryBytes = Number.POSITIVE_INFINITY, tmpBytes }: LaunchSpec['limits']) {
+  const tmp = tmpBytes ?? Math.min(DEFAULT_TMP_BYTES, memoryBytes / 4)
+  const home = Math.min(tmpBytes ?? DEFAULT_TMP_BYTES, memoryBytes / 4)
+  const shm = Math.min(SHM_BYTES, memoryBytes / 8)
+  const run = Math.min(RUN_BYTES, memoryBytes / 16)
+  const bytes = (value: number) => String(Math.floor(value))
+  return { tmp: bytes(tmp), home: bytes(home), shm: bytes(shm), run: bytes(run) }
 }
 
 /** What is wrong with the parts of a spec that a plan is made of, with the field's name; undefined if nothing. */

@@ -120,6 +120,16 @@ describe('the bytes of a process', () => {
     expect(await stuck.exited).toMatchObject({ signal: 13 })
   })
 
+  it('all come to a reader that takes its time', async () => {
+    const process = await agent.spawn({ argv: ['head', '-c', '3000000', '/dev/zero'], env: ENV, cwd: '/' })
+    let bytes = 0
+    for await (const piece of process.stdout) {
+      bytes += (piece as Buffer).length
+      await new Promise(setImmediate)
+    }
+    expect(bytes).toBe(3_000_000)
+  })
+
   it('that stood in the pipe when it ended are there before its exit is known', async () => {
     const process = await agent.spawn({ argv: ['sh', '-c', 'head -c 50000 /dev/zero; sleep 60 & exit 0'], env: ENV, cwd: '/' })
     await process.exited
