@@ -1,0 +1,93 @@
+import { execFile } from 'node:child_process'
+import { platform } from 'node:os'
+import { promisify } from 'node:util'
+import { OPCODES } from '../../protocol/constants.ts'
+import type { Log } from '../../protocol/log.ts'
+import { type Device, DeviceError, type Mounted } from '../device.ts'
+import { describeErrno, EINVAL, loadSyscalls, MNT_DETACH } from '../kernel/syscalls.ts'
+import { checkTarget } from '../target.ts'
+import { type FuseNativeMount, loadFuseNative } from './binding.ts'
+import { createOperations } from './operations.ts'
+
+/**
+ * The device for systems where the protocol cannot be spoken directly (macOS, old kernels), and the yardstick of
+ * the benchmark: libfuse 2 through the package `fuse-native`, by paths, on the main event loop of the process.
+ *
+ * libfuse keeps entries and attributes for one second, and there is no way to tell the kernel of a change sooner.
+ * Of an open file that is unlinked it keeps a hidden name (`.fuse_hidden…`) until it is closed.
+ */
+export function fuseNativeDevice(log: Log): Device {
+  return {
+    name: 'fuse-native',
+    capabilities: {
+      passthrough: false,
+      notices: false,
+      byteNames: false,
+      renameFlags: false,
+      fallocate: false,
+      seekHole: false,
+      copyFileRange: false,
+      inodes: false,
+    },
+    async mount(filesystem, target, options) {
+      await checkTarget(target)
+      const FuseNative = loadFuseNative()
+      // Its own way runs `fusermount` through a shell.
+      FuseNative.unmount = (path, done) => {
+        detach(path).then(() => done(null), done)
+      }
+      const fuse = new FuseNative(target, createOperations(filesystem, log), {
+        allowOther: true,
+        defaultPermissions: true,
+        // The option list is joined by commas, and the package has no other way to ask for our inode numbers.
+        fsname: `${options.name.replaceAll(/[^\w.-]/g, '_')},use_ino`,
+        subtype: 'croft',
+        timeout: false,
+      })
+      try {
+        await settled((done) => fuse.open(done))
+      } catch (cause) {
+        throw new DeviceError('MOUNT_FAILED', `libfuse cannot mount on ${target}`, { cause })
+      }
+      filesystem.attach(null)
+      return mountedBy(fuse, target)
+    },
+  }
+}
+
+function mountedBy(fuse: FuseNativeMount, target: string): Mounted {
+  let settleEnded: () => void
+  const ended = new Promise<void>((resolve) => {
+    settleEnded = resolve
+  })
+  let unmounting: Promise<void> | undefined
+  const mounted: Mounted = {
+    target,
+    ended,
+    counts: new Uint32Array(OPCODES),
+    noticesSent: async () => {},
+    unmount() {
+      unmounting ??= settled((done) => fuse.close(done)).then(() => settleEnded())
+      return unmounting
+    },
+    [Symbol.asyncDispose]: () => mounted.unmount(),
+  }
+  return mounted
+}
+
+async function detach(target: string): Promise<void> {
+  if (platform() !== 'linux') {
+    await promisify(execFile)('umount', ['-f', target])
+    return
+  }
+  const errno = await loadSyscalls().umount(target, MNT_DETACH)
+  if (errno !== 0 && errno !== EINVAL) {
+    throw new DeviceError('UNMOUNT_FAILED', `cannot unmount ${target}: ${describeErrno(errno)}`, { errno })
+  }
+}
+
+function settled(call: (done: (error: Error | null) => void) => void): Promise<void> {
+  return new Promise((resolve, reject) => {
+    call((error) => (error ? reject(error) : resolve()))
+  })
+}

@@ -1,0 +1,130 @@
+import { closeSync, constants, openSync, readSync, rmSync, mkdtempSync, writeSync } from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { MessageChannel } from 'node:worker_threads'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { createLoop, type LoopOptions } from './loop.ts'
+
+describe('the loop', () => {
+  let dir: string
+  beforeEach(() => {
+    dir = mkdtempSync(join(tmpdir(), 'croft-loop-'))
+  })
+  afterEach(() => rmSync(dir, { recursive: true }))
+
+  it('serves a descriptor that becomes ready while it sleeps', async () => {
+    using pipe = openPipe(dir, 'p')
+    const watched = watchBytes(pipe.fd)
+    setTimeout(() => writeSync(pipe.fd, 'a'), 1)
+    await watched.received(1)
+    watched.close()
+  })
+
+  it('lets timers, immediates, messages and disk reads through while it sleeps on a silent descriptor', async () => {
+    using pipe = openPipe(dir, 'p')
+    const watched = watchBytes(pipe.fd)
+    const { port1, port2 } = new MessageChannel()
+    for (let i = 0; i < 20; i++) {
+      const message = new Promise((resolve) => port2.once('message', resolve))
+      port1.postMessage(i)
+      expect(await message).toBe(i)
+      await new Promise((resolve) => setTimeout(resolve, 1))
+      await new Promise((resolve) => setImmediate(resolve))
+      await readFile('/proc/self/stat')
+    }
+    port1.close()
+    watched.close()
+  })
+
+  it('delivers two messages that arrive at once, though it goes to sleep between them', async () => {
+    using pipe = openPipe(dir, 'p')
+    const watched = watchBytes(pipe.fd)
+    for (let i = 0; i < 200; i++) {
+      const channels = [new MessageChannel(), new MessageChannel(), new MessageChannel()]
+      const all = channels.map(({ port2 }) => new Promise((resolve) => port2.once('message', resolve)))
+      for (const { port1 } of channels) port1.postMessage(i)
+      expect(await Promise.all(all)).toEqual([i, i, i])
+      for (const { port1 } of channels) port1.close()
+    }
+    watched.close()
+  })
+
+  it('serves others while one has more than a burst waiting', async () => {
+    using greedy = openPipe(dir, 'greedy')
+    using modest = openPipe(dir, 'modest')
+    const order: string[] = []
+    const loop = createLoop({ maxBurst: 4 })
+    writeSync(greedy.fd, 'g'.repeat(40))
+    writeSync(modest.fd, 'm')
+    await new Promise<void>((resolve) => {
+      const watches = [greedy, modest].map((pipe, i) =>
+        loop.watch(pipe.fd, {
+          serveOne() {
+            if (!readByte(pipe.fd)) return false
+            order.push(i === 0 ? 'g' : 'm')
+            if (order.length === 41) {
+              for (const watch of watches) watch.close()
+              resolve()
+            }
+            return true
+          },
+        }),
+      )
+    })
+    expect(order.indexOf('m')).toBeLessThanOrEqual(4)
+  })
+
+  it('calls nothing after a watch is closed, and can watch again', async () => {
+    using pipe = openPipe(dir, 'p')
+    const first = watchBytes(pipe.fd)
+    first.close()
+    first.close()
+    writeSync(pipe.fd, 'a')
+    const second = watchBytes(pipe.fd)
+    await second.received(1)
+    expect(first.count()).toBe(0)
+    second.close()
+  })
+})
+
+function watchBytes(fd: number, options?: LoopOptions) {
+  let count = 0
+  let wake = () => {}
+  const watch = createLoop(options).watch(fd, {
+    serveOne() {
+      if (!readByte(fd)) return false
+      count++
+      wake()
+      return true
+    },
+  })
+  return {
+    close: () => watch.close(),
+    count: () => count,
+    async received(wanted: number) {
+      while (count < wanted) {
+        await new Promise<void>((resolve) => {
+          wake = resolve
+        })
+      }
+    },
+  }
+}
+
+/** A named pipe, opened for both directions, so that it never ends. */
+function openPipe(dir: string, name: string): Disposable & { fd: number } {
+  execFileSync('mkfifo', [join(dir, name)])
+  const fd = openSync(join(dir, name), constants.O_RDWR | constants.O_NONBLOCK)
+  return { fd, [Symbol.dispose]: () => closeSync(fd) }
+}
+
+function readByte(fd: number): boolean {
+  try {
+    return readSync(fd, Buffer.alloc(1)) === 1
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EAGAIN') return false
+    throw error
+  }
+}
