@@ -71,12 +71,7 @@ export interface Mounted extends AsyncDisposable {
   readonly counts: Uint32Array
 }
 
-export type DeviceErrorCode =
-  | 'TARGET_UNFIT'
-  | 'MOUNT_FAILED'
-  | 'DEVICE_MISSING'
-  | 'PROTOCOL_TOO_OLD'
-  | 'UNMOUNT_FAILED'
+export type DeviceErrorCode = 'TARGET_UNFIT' | 'MOUNT_FAILED' | 'DEVICE_MISSING' | 'PROTOCOL_TOO_OLD' | 'UNMOUNT_FAILED'
 
 export class DeviceError extends Error {
   readonly code: DeviceErrorCode

@@ -1,13 +1,6 @@
 import { Opcode, OUT_HEADER_BYTES } from './constants.ts'
 import { bodyStart, entryName, linkTarget, stringEnd, u32, u64 } from './decode.ts'
-import {
-  direntBytes,
-  type Outgoing,
-  putDirent,
-  putEntry,
-  putNegativeEntry,
-  putNoEntry,
-} from './encode.ts'
+import { direntBytes, type Outgoing, putDirent, putEntry, putNegativeEntry, putNoEntry } from './encode.ts'
 import { EINVAL } from './errno.ts'
 import type { ByteString, EmitDirent } from './filesystem.ts'
 import type { HandlerTable, Serving } from './serving.ts'
@@ -105,7 +98,8 @@ function readdir({ filesystem, incoming, outgoing }: Serving, plus: boolean): nu
   const emit: EmitDirent = (name, node, typeBits, nextOffset, attr) => {
     const needed = direntBytes(name, plus)
     if (listing.used + needed > listing.limit) return false
-    if (plus) listing.used += attr === null ? putNoEntry(outgoing, listing.used) : putEntry(outgoing, listing.used, attr)
+    if (plus)
+      listing.used += attr === null ? putNoEntry(outgoing, listing.used) : putEntry(outgoing, listing.used, attr)
     listing.used += putDirent(outgoing, listing.used, name, node, typeBits, nextOffset)
     return true
   }

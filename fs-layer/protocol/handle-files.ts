@@ -1,9 +1,9 @@
 import {
   ENTRY_OUT_BYTES,
   FSYNC_DATA_ONLY,
-  OUT_HEADER_BYTES,
   Opcode,
   OpenFlag,
+  OUT_HEADER_BYTES,
   WRITE_KILL_SUIDGID,
 } from './constants.ts'
 import { bodyStart, entryName, fileOffset, lengthWanted, stringEnd, u32, u64 } from './decode.ts'
@@ -73,7 +73,14 @@ function release({ filesystem, incoming, transport }: Serving): number {
 function read({ filesystem, incoming, outgoing }: Serving): number {
   const room = outgoing.bytes.length - OUT_HEADER_BYTES
   const size = Math.min(u32(incoming, 16), room)
-  return filesystem.read(incoming.caller, incoming.node, fileOffset(incoming, 8), size, outgoing.bytes, OUT_HEADER_BYTES)
+  return filesystem.read(
+    incoming.caller,
+    incoming.node,
+    fileOffset(incoming, 8),
+    size,
+    outgoing.bytes,
+    OUT_HEADER_BYTES,
+  )
 }
 
 const writeFlags: WriteFlags = { killSuidgid: false }

@@ -1,4 +1,4 @@
-import { MAX_XATTR_VALUE_BYTES, OUT_HEADER_BYTES, Opcode } from './constants.ts'
+import { MAX_XATTR_VALUE_BYTES, Opcode, OUT_HEADER_BYTES } from './constants.ts'
 import { bodyStart, setattrBody, stringEnd, u32, xattrName } from './decode.ts'
 import { type Outgoing, putAttrOut, putStatfs, putU32 } from './encode.ts'
 import { EINVAL, ENOSYS, EOPNOTSUPP, ERANGE, Errno } from './errno.ts'

@@ -236,7 +236,16 @@ function anything(): Partial<Filesystem> {
     copyFileRange: () => 0,
   }
   for (const name of ['getattr', 'setattr', 'symlink', 'mknod', 'mkdir', 'link'] as const) calls[name] = () => ATTR
-  for (const name of ['forget', 'unlink', 'rmdir', 'rename', 'release', 'setxattr', 'removexattr', 'fallocate'] as const)
+  for (const name of [
+    'forget',
+    'unlink',
+    'rmdir',
+    'rename',
+    'release',
+    'setxattr',
+    'removexattr',
+    'fallocate',
+  ] as const)
     calls[name] = () => {}
   return calls
 }

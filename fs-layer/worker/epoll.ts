@@ -1,6 +1,6 @@
-import koffi from 'koffi'
 import { arch, constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
+import koffi from 'koffi'
 
 /** One epoll instance, level-triggered, for reading. */
 export interface Epoll {

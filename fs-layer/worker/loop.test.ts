@@ -1,5 +1,5 @@
-import { closeSync, constants, openSync, readSync, rmSync, mkdtempSync, writeSync } from 'node:fs'
 import { execFileSync } from 'node:child_process'
+import { closeSync, constants, mkdtempSync, openSync, readSync, rmSync, writeSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,5 +1,5 @@
-import { ENAMETOOLONG, ENOENT } from '../../protocol/errno.ts'
 import { MAX_NAME_BYTES } from '../../protocol/constants.ts'
+import { ENAMETOOLONG, ENOENT } from '../../protocol/errno.ts'
 import { type ByteString, type Caller, type Filesystem, type NodeId, ROOT_NODE } from '../../protocol/filesystem.ts'
 
 /**

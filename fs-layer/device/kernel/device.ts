@@ -9,7 +9,8 @@ import type { Loop } from '../../worker/loop.ts'
 import { type Device, DeviceError, type Mounted, type MountOptions } from '../device.ts'
 import { checkTarget } from '../target.ts'
 import { createBackings } from './backings.ts'
-import { createNotices } from './notices.ts'
+import { createLanes } from './lanes.ts'
+import { createNotices, NOTICE_LANES } from './notices.ts'
 import {
   describeErrno,
   EAGAIN,
@@ -32,6 +33,7 @@ import {
  */
 export function kernelDevice(loop: Loop, log: Log): Device {
   const shared = { incoming: createIncoming(REQUEST_BYTES), outgoing: createOutgoing(REPLY_BYTES) }
+  const lanes = createLanes(NOTICE_LANES)
   return {
     name: 'kernel',
     capabilities: {
@@ -67,7 +69,7 @@ export function kernelDevice(loop: Loop, log: Log): Device {
   ): Promise<Mounted> {
     const mountLog: Log = (level, message, fields) => log(level, message, { ...fields, mount: options.name })
     const backings = createBackings(fd, syscalls)
-    const notices = createNotices(fd, syscalls, mountLog)
+    const notices = createNotices(fd, { syscalls, lanes, log: mountLog })
     const transport = {
       send(bytes: Buffer, length: number) {
         // After the end the descriptor's number may be another file's.

@@ -1,13 +1,17 @@
 import { NOTIFY_INVAL_ENTRY, NOTIFY_INVAL_INODE, OUT_HEADER_BYTES } from '../../protocol/constants.ts'
 import type { Notifier } from '../../protocol/filesystem.ts'
 import type { Log } from '../../protocol/log.ts'
+import type { Lanes } from './lanes.ts'
 import { describeErrno, ENODEV, ENOENT, type Syscalls } from './syscalls.ts'
 
 /**
- * Notices of one mount to its kernel, in order, one at a time, from a thread of koffi's.
+ * Notices of one mount to its kernel, in order, one at a time, from a thread of libuv's pool.
  *
  * They must not leave from the serving thread: INVAL_ENTRY takes the directory's lock, which a `create` in it holds
  * until we answer; INVAL_INODE waits for pages that a READ in flight has locked, and writes dirty ones back first.
+ *
+ * Nor may they take the whole pool: a notice can wait for a lock that an FSYNC holds, whose answer needs a thread of
+ * the pool. So all mounts share `NOTICE_LANES` of its four threads.
  */
 export interface Notices extends Notifier {
   /** Resolves when what was asked so far has reached the kernel. Nothing is sent that is asked after `close`. */
@@ -15,7 +19,15 @@ export interface Notices extends Notifier {
   close(): void
 }
 
-export function createNotices(deviceFd: number, syscalls: Syscalls, log: Log): Notices {
+export const NOTICE_LANES = 2
+
+export interface NoticesDependencies {
+  readonly syscalls: Syscalls
+  readonly lanes: Lanes
+  readonly log: Log
+}
+
+export function createNotices(deviceFd: number, { syscalls, lanes, log }: NoticesDependencies): Notices {
   const waiting: Buffer[] = []
   let sending: Promise<void> | null = null
   let closed = false
@@ -42,7 +54,9 @@ export function createNotices(deviceFd: number, syscalls: Syscalls, log: Log): N
 
   async function drain(): Promise<void> {
     for (let message = waiting.shift(); message !== undefined; message = waiting.shift()) {
-      const errno = await syscalls.writeElsewhere(deviceFd, message)
+      const errno = await lanes.run(() =>
+        closed ? Promise.resolve(ENODEV) : syscalls.writeElsewhere(deviceFd, message),
+      )
       // ENOENT: the kernel has nothing cached of it. ENODEV: the mount is gone, and its caches with it.
       if (errno !== 0 && errno !== ENOENT && errno !== ENODEV) {
         log('error', 'the kernel refused a notice', { error: describeErrno(errno) })

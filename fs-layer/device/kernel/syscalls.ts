@@ -1,6 +1,6 @@
-import koffi from 'koffi'
 import { constants } from 'node:os'
 import { getSystemErrorMap } from 'node:util'
+import koffi from 'koffi'
 
 /** The system calls that Node does not have, each a plain function of the C library. */
 export interface Syscalls {

@@ -20,7 +20,7 @@ export type Command =
 
 /** Answers commands with messages by `post`: from a thread for the kernel device, from a process for the other. */
 export function serve(data: ServerData, post: (message: object) => void): (command: Command) => void {
-  const log: Log = (level, message, fields) => post({ log: [level, message, String(fields['error'] ?? '')] })
+  const log: Log = (level, message, fields) => post({ log: [level, message, String(fields.error ?? '')] })
   const { passthrough } = data
   const filesystem = new MemoryFilesystem(passthrough === undefined ? {} : { passthrough: opened(passthrough) })
   let mounted: Mounted | undefined

@@ -286,7 +286,14 @@ export class MemoryFilesystem implements Filesystem {
     return whence === 3 ? offset : size
   }
 
-  copyFileRange(caller: Caller, from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number {
+  copyFileRange(
+    caller: Caller,
+    from: NodeId,
+    fromOffset: number,
+    to: NodeId,
+    toOffset: number,
+    length: number,
+  ): number {
     const source = this.#node(from)
     const end = Math.min(source.attr.size, fromOffset + length)
     if (end <= fromOffset) return 0

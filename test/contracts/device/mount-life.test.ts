@@ -17,7 +17,10 @@ describe('a mount by the kernel device', () => {
 
   it('shows its name and kind in the mount table, and is gone after unmount', async () => {
     await using server = await startServer({ device: 'kernel', options: { name: 'sb_0123' } })
-    const line = fs.readFileSync('/proc/mounts', 'utf8').split('\n').find((entry) => entry.includes(server.target))
+    const line = fs
+      .readFileSync('/proc/mounts', 'utf8')
+      .split('\n')
+      .find((entry) => entry.includes(server.target))
     expect(line).toMatch(/^sb_0123 \S+ fuse\.croft rw,nosuid,nodev/)
     await server.ask({ do: 'unmount' })
     expect(isMounted(server.target)).toBe(false)
