@@ -1,5 +1,5 @@
 import { chownSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 
 export interface SandboxDirs {
@@ -26,8 +26,9 @@ export class MountDirs {
   }
 
   static open(dir: string): MountDirs {
-    mkdirSync(dir, { recursive: true, mode: 0o711 })
-    // The mask is the server's.
+    const firstMade = mkdirSync(dir, { recursive: true, mode: 0o711 })
+    // The mask is the server's, and may have taken away what the sandboxes' users need.
+    for (let made = dir; firstMade !== undefined && made.startsWith(firstMade); made = dirname(made)) chmodSync(made, 0o711)
     chmodSync(dir, 0o711)
     return new MountDirs(dir)
   }
