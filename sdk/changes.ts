@@ -1,4 +1,4 @@
-import { type Change as WireChange, ChangeKind, SnapshotService } from '../proto/index.ts'
+import { ChangeKind, SnapshotService, type Change as WireChange } from '../proto/index.ts'
 import type { Connection } from './client/connection.ts'
 import { type EntryKind, kindFromWire } from './files.ts'
 import { type ReadPath, textOf } from './view-path.ts'
@@ -46,9 +46,7 @@ function fromWire(change: WireChange): Change {
     kind,
     path: textOf(change.path),
     rawPath: change.path,
-    ...(kind === 'renamed'
-      ? { from: textOf(change.from), rawFrom: change.from, modified: change.modified }
-      : {}),
+    ...(kind === 'renamed' ? { from: textOf(change.from), rawFrom: change.from, modified: change.modified } : {}),
     type: kindFromWire(change.fileKind),
     sizeBytes: Number(change.size),
     mode: change.mode,

@@ -67,7 +67,7 @@ export function execRequest(
   }
 }
 
-export function commandText(command: Command): string {
+function commandText(command: Command): string {
   if (typeof command === 'string') return command
   return command.map((word) => (typeof word === 'string' ? word : Buffer.from(word).toString('utf8'))).join(' ')
 }

@@ -83,7 +83,11 @@ export class UnauthenticatedError extends CroftError {
 
 /** The state of the sandbox (stopped, closed session, …) or of the path (directory not empty) does not fit. */
 export class FailedPreconditionError extends CroftError {
-  constructor(what: string, options?: ErrorDetails, code: 'failed_precondition' | 'not_running' = 'failed_precondition') {
+  constructor(
+    what: string,
+    options?: ErrorDetails,
+    code: 'failed_precondition' | 'not_running' = 'failed_precondition',
+  ) {
     super(code, what, options)
   }
 }

@@ -23,10 +23,10 @@ export interface WatchOptions {
 
 export type OutputCallback = (text: string, data: Uint8Array) => void | Promise<void>
 
-export const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+const DEFAULT_MAX_OUTPUT_BYTES = 64 * 1024 * 1024
 
 /** As timeout(1) does. */
-export const TIMEOUT_EXIT_CODE = 124
+const TIMEOUT_EXIT_CODE = 124
 
 /** `open` begins the call, which ends when its signal fires. */
 export function runningCommand(

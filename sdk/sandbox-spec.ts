@@ -71,7 +71,10 @@ const PERIOD_US = 100_000
 function resourcesToWire(resources: Resources) {
   return {
     memoryBytes: limit(resources.memoryBytes, 'resources.memoryBytes'),
-    cpuQuota: limit(resources.cpus === undefined ? undefined : Math.round(resources.cpus * PERIOD_US), 'resources.cpus'),
+    cpuQuota: limit(
+      resources.cpus === undefined ? undefined : Math.round(resources.cpus * PERIOD_US),
+      'resources.cpus',
+    ),
     cpuShares: limit(resources.cpuShares, 'resources.cpuShares'),
     pidsLimit: limit(resources.pids, 'resources.pids'),
   }

@@ -231,7 +231,11 @@ async function withServer<T>(
  * Not cancelled half-way: whether the server had made it then, nobody could tell. It is waited for, and
  * destroyed where nobody wants it any more.
  */
-async function createSandbox(connection: Connection, codebaseId: string, options: SandboxOptions): Promise<WireSandbox> {
+async function createSandbox(
+  connection: Connection,
+  codebaseId: string,
+  options: SandboxOptions,
+): Promise<WireSandbox> {
   throwIfAborted(options.signal)
   const sandbox = await connection.unary(SandboxService.method.createSandbox, createRequest(codebaseId, options))
   if (options.signal?.aborted === true) {

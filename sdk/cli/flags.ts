@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import type { Rule } from '../rules.ts'
 import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
 import type { Resources, SandboxOptions } from '../sandbox-spec.ts'
-import type { Rule } from '../rules.ts'
 import {
   parseBytes,
   parseCount,
@@ -58,7 +58,9 @@ export function withSpecFlags(command: Command): Command {
     .option('--all-files', 'upload everything, whatever the ignore files say')
 }
 
-export function sandboxOptions(options: SpecFlags): SandboxOptions & { include?: string[]; ignore?: 'none' | string[] } {
+export function sandboxOptions(
+  options: SpecFlags,
+): SandboxOptions & { include?: string[]; ignore?: 'none' | string[] } {
   const resources: Resources = {
     ...(options.memory === undefined ? {} : { memoryBytes: options.memory }),
     ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
@@ -92,7 +94,11 @@ export interface ExecFlags {
 export function withExecFlags(command: Command): Command {
   return command
     .option('-c, --command <line>', 'a line for the shell inside, instead of a program and its arguments')
-    .option('-e, --env <key=value>', 'for the command; repeatable, KEY alone takes the value from here', parseEnvironment)
+    .option(
+      '-e, --env <key=value>',
+      'for the command; repeatable, KEY alone takes the value from here',
+      parseEnvironment,
+    )
     .option('-w, --cwd <dir>', 'in the view, or absolute inside')
     .option('--timeout <time>', 'kill the command after 30s, 5m, 200ms', parseDuration)
 }

@@ -7,9 +7,9 @@ import { InvalidArgumentError } from '../errors.ts'
 import { fromStatus } from './from-status.ts'
 
 /** The largest message either way; the chunks of streams are far smaller. */
-export const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
+const MAX_MESSAGE_BYTES = 16 * 1024 * 1024
 /** For calls that no command or transfer hides behind. */
-export const DEFAULT_DEADLINE_MS = 60_000
+const DEFAULT_DEADLINE_MS = 60_000
 
 const KEEPALIVE_MS = 60_000
 const KEEPALIVE_TIMEOUT_MS = 20_000
@@ -225,7 +225,8 @@ function wireOf(method: DescMethod) {
     definitions.set(method.parent, definition)
   }
   const wire = definition[method.localName]
-  if (wire === undefined) throw new InvalidArgumentError(`No method ${method.name} in ${method.parent.typeName}`, 'method')
+  if (wire === undefined)
+    throw new InvalidArgumentError(`No method ${method.name} in ${method.parent.typeName}`, 'method')
   return wire
 }
 
@@ -248,7 +249,7 @@ async function writeAll<I extends DescMessage>(
 ): Promise<void> {
   const iterator = requests[Symbol.asyncIterator]()
   // One waker that is replaced: racing against one promise for ever would add a reaction to it per message.
-  let wake = () => {}
+  let wake: () => void = () => undefined
   over.addEventListener('abort', () => wake(), { once: true })
   const unlessOver = <T>(wait: (resolve: (value: T) => void, reject: (reason: unknown) => void) => void) =>
     new Promise<T | undefined>((resolve, reject) => {

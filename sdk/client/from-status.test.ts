@@ -1,6 +1,6 @@
 import { Metadata, status } from '@grpc/grpc-js'
 import { expect, test } from 'vitest'
-import { InvalidArgumentError, NotFoundError } from '../errors.ts'
+import { type InvalidArgumentError, NotFoundError } from '../errors.ts'
 import { FIELD_TRAILER, fromStatus, REASON_TRAILER } from './from-status.ts'
 
 function serviceError(code: status, trailers: Record<string, string> = {}): Error {
@@ -38,18 +38,25 @@ test('the message says what happened and then the remedy', () => {
 })
 
 test('the field that was wrong comes with the error', () => {
-  const error = fromStatus(serviceError(status.INVALID_ARGUMENT, { [FIELD_TRAILER]: 'permissions[1].pattern' }), { address: '' })
+  const error = fromStatus(serviceError(status.INVALID_ARGUMENT, { [FIELD_TRAILER]: 'permissions[1].pattern' }), {
+    address: '',
+  })
   expect((error as InvalidArgumentError).field).toBe('permissions[1].pattern')
 })
 
 test('a sandbox that does not run is told from other states that do not fit', () => {
-  const error = fromStatus(serviceError(status.FAILED_PRECONDITION, { [REASON_TRAILER]: 'not_running' }), { address: '' })
+  const error = fromStatus(serviceError(status.FAILED_PRECONDITION, { [REASON_TRAILER]: 'not_running' }), {
+    address: '',
+  })
   expect(error).toMatchObject({ code: 'not_running', name: 'NotRunningError' })
 })
 
 test('a call that the caller aborted is an AbortedError with the reason, whatever the status', () => {
   const signal = AbortSignal.abort('enough')
-  expect(fromStatus(serviceError(status.UNAVAILABLE), { address: '', signal })).toMatchObject({ code: 'aborted', cause: 'enough' })
+  expect(fromStatus(serviceError(status.UNAVAILABLE), { address: '', signal })).toMatchObject({
+    code: 'aborted',
+    cause: 'enough',
+  })
 })
 
 test('an error of the SDK stays what it is', () => {

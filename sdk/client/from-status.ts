@@ -69,7 +69,7 @@ interface StatusLike {
 }
 
 /** Recognised by shape: there may be two copies of grpc-js in one process. */
-export function isServiceError(error: unknown): error is Error & StatusLike {
+function isServiceError(error: unknown): error is Error & StatusLike {
   return error instanceof Error && 'code' in error && typeof error.code === 'number' && 'details' in error
 }
 

@@ -18,7 +18,9 @@ test.each([
 test.each([[''], ['unix://relative'], ['host:0'], ['host:65536'], ['ftp://host'], ['host:1/path'], ['a b']])(
   'the url %j is refused, naming the option',
   (url) => {
-    expect(() => resolveAddress({ url }, env)).toThrow(expect.objectContaining({ code: 'invalid_argument', field: 'server.url' }))
+    expect(() => resolveAddress({ url }, env)).toThrow(
+      expect.objectContaining({ code: 'invalid_argument', field: 'server.url' }),
+    )
   },
 )
 

@@ -36,7 +36,7 @@ export function resolveAddress(options: ServerOptions, env: NodeJS.ProcessEnv): 
   return { address: socketAddress(defaultSocket(env), 'XDG_RUNTIME_DIR'), token, isDefault: true }
 }
 
-export function defaultSocket(env: NodeJS.ProcessEnv): string {
+function defaultSocket(env: NodeJS.ProcessEnv): string {
   return join(userDirs(env).runtime, 'croft.sock')
 }
 

@@ -9,7 +9,7 @@ import { startServer } from './start-server.ts'
 import { isPrivateDir } from './user-dirs.ts'
 
 /** How long a server that was just started may take. */
-export const START_TIMEOUT_MS = 20_000
+const START_TIMEOUT_MS = 20_000
 const CONNECT_TIMEOUT_MS = 5_000
 /** How long to look for a server that another process is starting, and how often. */
 const WINNER_TIMEOUT_MS = 3_000

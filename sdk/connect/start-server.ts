@@ -8,7 +8,7 @@ import { ServerStartError } from '../errors.ts'
 import { makePrivateDir, userDirs } from './user-dirs.ts'
 
 /** A server that nobody uses any more ends after this time. */
-export const IDLE_EXIT_SECONDS = 600
+const IDLE_EXIT_SECONDS = 600
 const LOG_TAIL_BYTES = 4096
 const LOG_TAIL_LINES = 12
 
@@ -30,9 +30,13 @@ export async function startServer(options: StartOptions): Promise<void> {
   const logFile = join(dirs.state, 'server.log')
   const main = builtFile('server/main.js')
   if (!existsSync(main)) {
-    throw new ServerStartError(`The server's program is missing: ${main}`, { file: logFile, tail: '' }, {
-      remedy: 'Build the package with `npm run build`, or install it again',
-    })
+    throw new ServerStartError(
+      `The server's program is missing: ${main}`,
+      { file: logFile, tail: '' },
+      {
+        remedy: 'Build the package with `npm run build`, or install it again',
+      },
+    )
   }
 
   const log = await open(logFile, 'a', 0o600)

@@ -1,8 +1,8 @@
 import { createHash } from 'node:crypto'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { LocalFileError } from '../errors.ts'
 import { makePrivateDir } from '../connect/user-dirs.ts'
+import { LocalFileError } from '../errors.ts'
 import { codeOf, type FileIdentity } from './walk.ts'
 
 /**

@@ -126,7 +126,12 @@ function wireEntry(entry: LocalEntry, hashes: ReadonlyMap<LocalFile, Buffer>): W
     case 'symlink':
       return { path, mode, mtimeNs, kind: { case: 'symlinkTarget', value: toBytes(entry.target) } }
     case 'file':
-      return { path, mode, mtimeNs, kind: { case: 'file', value: { size: BigInt(entry.size), sha256: hashOf(entry, hashes) } } }
+      return {
+        path,
+        mode,
+        mtimeNs,
+        kind: { case: 'file', value: { size: BigInt(entry.size), sha256: hashOf(entry, hashes) } },
+      }
   }
 }
 

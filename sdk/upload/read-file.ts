@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto'
-import { type BigIntStats, constants } from 'node:fs'
+import { type BigIntStats, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { type FileHandle, open } from 'node:fs/promises'
 import { UploadError } from '../errors.ts'
 import { type BytePath, toBytes, toText } from './byte-path.ts'
@@ -17,6 +17,8 @@ export class FileChanged extends Error {
 }
 
 const CHUNK_BYTES = 256 * 1024
+/** Up to here a file is read at once. */
+export const SMALL_FILE_BYTES = 64 * 1024
 
 /** SHA-256 of the contents. Rejects with `FileChanged` or `UploadError`. */
 export async function hashFile(root: BytePath, file: LocalFile): Promise<Buffer> {
@@ -30,9 +32,39 @@ export async function hashFile(root: BytePath, file: LocalFile): Promise<Buffer>
  * `FileChanged` where the file is another one, or was written to, since it was found.
  */
 export async function* readFile(root: BytePath, file: LocalFile): AsyncGenerator<Buffer, void, undefined> {
+  if (file.size > SMALL_FILE_BYTES) {
+    yield* readLargeFile(root, file)
+    return
+  }
+  const content = readSmallFile(root, file)
+  if (content.length > 0) yield content
+}
+
+/** Not asynchronous: of four calls to the kernel each would cost more to hand to another thread than to make. */
+function readSmallFile(root: BytePath, file: LocalFile): Buffer {
+  // One byte more than there should be: a file that has grown fills it.
+  const buffer = Buffer.allocUnsafe(file.size + 1)
+  let bytesRead: number
+  let stat: BigIntStats
+  try {
+    const fd = openSync(toBytes(`${root}/${file.path}`), OPEN_FLAGS)
+    try {
+      bytesRead = readSync(fd, buffer)
+      stat = fstatSync(fd, { bigint: true })
+    } finally {
+      closeSync(fd)
+    }
+  } catch (error) {
+    throw changedOrUnreadable(file.path, error)
+  }
+  if (bytesRead !== file.size || !isSame(stat, file.identity)) throw new FileChanged(file.path)
+  return buffer.subarray(0, bytesRead)
+}
+
+async function* readLargeFile(root: BytePath, file: LocalFile): AsyncGenerator<Buffer, void, undefined> {
   const handle = await openSame(root, file)
   try {
-    const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, Math.max(file.size, 1)))
+    const buffer = Buffer.allocUnsafe(CHUNK_BYTES)
     let left = file.size
     while (left > 0) {
       const { bytesRead } = await readOrFail(handle, buffer, file.path)
@@ -46,14 +78,14 @@ export async function* readFile(root: BytePath, file: LocalFile): AsyncGenerator
   }
 }
 
+/** NONBLOCK: a FIFO that took the file's place would block the open for ever. */
+const OPEN_FLAGS = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
+
 async function openSame(root: BytePath, file: LocalFile): Promise<FileHandle> {
-  const path = toBytes(`${root}/${file.path}`)
   try {
-    // NONBLOCK: a FIFO that took the file's place would block the open for ever.
-    return await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    return await open(toBytes(`${root}/${file.path}`), OPEN_FLAGS)
   } catch (error) {
-    if (['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO'].includes(codeOf(error))) throw new FileChanged(file.path)
-    throw unreadable(file.path, error)
+    throw changedOrUnreadable(file.path, error)
   }
 }
 
@@ -61,9 +93,15 @@ async function readOrFail(handle: FileHandle, buffer: Buffer, path: BytePath) {
   try {
     return await handle.read(buffer, 0, buffer.length, null)
   } catch (error) {
-    if (codeOf(error) === 'EISDIR') throw new FileChanged(path)
-    throw unreadable(path, error)
+    throw changedOrUnreadable(path, error)
   }
+}
+
+/** What these say is that something else is at the path now. */
+function changedOrUnreadable(path: BytePath, error: unknown): FileChanged | UploadError {
+  if (['ENOENT', 'ELOOP', 'ENOTDIR', 'ENXIO', 'EISDIR', 'EAGAIN'].includes(codeOf(error))) return new FileChanged(path)
+  const text = toText(path)
+  return new UploadError(text, `The file ${text} cannot be read (${codeOf(error)})`, { cause: error })
 }
 
 function isSame(stat: BigIntStats, identity: FileIdentity): boolean {
@@ -74,9 +112,4 @@ function isSame(stat: BigIntStats, identity: FileIdentity): boolean {
     stat.mtimeNs === identity.mtimeNs &&
     stat.ctimeNs === identity.ctimeNs
   )
-}
-
-function unreadable(path: BytePath, error: unknown): UploadError {
-  const text = toText(path)
-  return new UploadError(text, `The file ${text} cannot be read (${codeOf(error)})`, { cause: error })
 }

@@ -1,8 +1,9 @@
 import { realpath } from 'node:fs/promises'
 import { basename } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
+import { throwIfAborted } from '../abort.ts'
 import type { Connection } from '../client/connection.ts'
 import { userDirs } from '../connect/user-dirs.ts'
-import { throwIfAborted } from '../abort.ts'
 import { LocalFileError, UploadError } from '../errors.ts'
 import { fromText, toText } from './byte-path.ts'
 import { forEachLimited } from './for-each-limited.ts'
@@ -54,6 +55,8 @@ export interface UploadResult {
 }
 
 const CONCURRENT_HASHES = 8
+/** Small files are read and hashed without waiting; after this time others get a turn. */
+const SLICE_MS = 10
 
 /**
  * Puts a folder on the server as a codebase. Only contents that the server lacks are sent. Memory does not
@@ -144,7 +147,12 @@ async function hashAll(
   onProgress?.({ phase: 'hashing', ...done, total })
 
   const rootPath = fromText(root)
+  let sliceEndsAt = performance.now() + SLICE_MS
   await forEachLimited(unknown, CONCURRENT_HASHES, async (file) => {
+    if (performance.now() > sliceEndsAt) {
+      await setImmediate()
+      sliceEndsAt = performance.now() + SLICE_MS
+    }
     throwIfAborted(signal)
     const startedAtMs = Date.now()
     const hash = await hashFile(rootPath, file)

@@ -27,13 +27,33 @@ function write(tree: Readonly<Record<string, string>>): void {
 
 async function filesOf(options: IgnoreOptions = {}, dir = root): Promise<string[]> {
   const entries = await walk(dir, options)
-  return entries.filter((entry) => entry.kind !== 'directory').map((entry) => toText(entry.path)).sort()
+  return entries
+    .filter((entry) => entry.kind !== 'directory')
+    .map((entry) => toText(entry.path))
+    .sort()
 }
 
 describe('what git ignores', () => {
   const name = fc.constantFrom('a', 'b', 'ab', 'build', 'x.log', 'y.txt', '.env', 'ä', 'a b', '[c]', '!d', '#e')
   const path = fc.array(name, { minLength: 1, maxLength: 4 }).map((names) => names.join('/'))
-  const piece = fc.constantFrom('a', 'b', 'ab', 'build', '*', '?', '*.log', '[ab]', '[!a]', '**', 'ä', '.env', '*.txt', 'a b', '\\!d', '\\[c]')
+  const piece = fc.constantFrom(
+    'a',
+    'b',
+    'ab',
+    'build',
+    '*',
+    '?',
+    '*.log',
+    '[ab]',
+    '[!a]',
+    '**',
+    'ä',
+    '.env',
+    '*.txt',
+    'a b',
+    '\\!d',
+    '\\[c]',
+  )
   const pattern = fc
     .tuple(fc.boolean(), fc.boolean(), fc.array(piece, { minLength: 1, maxLength: 3 }), fc.boolean())
     .map(([negated, anchored, pieces, directory]) =>
@@ -47,15 +67,20 @@ describe('what git ignores', () => {
   test('is left out, for any tree and any .gitignore files in it', async () => {
     execFileSync('git', ['init', '-q', root])
     await fc.assert(
-      fc.asyncProperty(fc.array(path, { minLength: 1, maxLength: 12 }), fc.array(ignoreFile, { maxLength: 3 }), async (paths, ignores) => {
-        for (const left of readdirSync(root)) if (left !== '.git') rmSync(join(root, left), { recursive: true })
-        for (const each of paths) tryToWrite(each, 'x')
-        for (const { dir, lines } of ignores) tryToWrite(dir === '' ? '.gitignore' : `${dir}/.gitignore`, `${lines.join('\n')}\n`)
+      fc.asyncProperty(
+        fc.array(path, { minLength: 1, maxLength: 12 }),
+        fc.array(ignoreFile, { maxLength: 3 }),
+        async (paths, ignores) => {
+          for (const left of readdirSync(root)) if (left !== '.git') rmSync(join(root, left), { recursive: true })
+          for (const each of paths) tryToWrite(each, 'x')
+          for (const { dir, lines } of ignores)
+            tryToWrite(dir === '' ? '.gitignore' : `${dir}/.gitignore`, `${lines.join('\n')}\n`)
 
-        const expected = gitFiles(root)
-        const found = (await filesOf()).filter((file) => !file.startsWith('.git/'))
-        expect(found).toEqual(expected)
-      }),
+          const expected = gitFiles(root)
+          const found = (await filesOf()).filter((file) => !file.startsWith('.git/'))
+          expect(found).toEqual(expected)
+        },
+      ),
       { numRuns: 150 },
     )
   }, 60_000)
@@ -72,7 +97,10 @@ describe('what git ignores', () => {
 
   function gitFiles(dir: string): string[] {
     const args = ['-c', 'core.excludesFile=/dev/null', 'ls-files', '-z', '--others', '--exclude-standard']
-    return execFileSync('git', ['-C', dir, ...args], { encoding: 'utf8' }).split('\0').filter(Boolean).sort()
+    return execFileSync('git', ['-C', dir, ...args], { encoding: 'utf8' })
+      .split('\0')
+      .filter(Boolean)
+      .sort()
   }
 
   test('a negated file in an excluded directory stays out', async () => {
@@ -87,7 +115,14 @@ describe('what git ignores', () => {
 
   test('the .gitignore files of the repository above the folder count, but not against the folder itself', async () => {
     execFileSync('git', ['init', '-q', root])
-    write({ '.gitignore': 'packages/one/\n*.log\n', 'packages/.gitignore': '/one/private\n', 'packages/one/a.log': '', 'packages/one/a.ts': '', 'packages/one/private/b': '', 'packages/one/sub/private': '' })
+    write({
+      '.gitignore': 'packages/one/\n*.log\n',
+      'packages/.gitignore': '/one/private\n',
+      'packages/one/a.log': '',
+      'packages/one/a.ts': '',
+      'packages/one/private/b': '',
+      'packages/one/sub/private': '',
+    })
     expect(await filesOf({}, join(root, 'packages/one'))).toEqual(['a.ts', 'sub/private'])
   })
 
@@ -129,7 +164,12 @@ describe('.croftignore', () => {
 
 describe('the options', () => {
   test('include takes a directory whole, whatever the ignore files say of what is in it', async () => {
-    write({ '.gitignore': 'node_modules/\ndist/\n', 'node_modules/p/dist/i.js': '', 'node_modules/p/.gitignore': '*\n', 'dist/x': '' })
+    write({
+      '.gitignore': 'node_modules/\ndist/\n',
+      'node_modules/p/dist/i.js': '',
+      'node_modules/p/.gitignore': '*\n',
+      'dist/x': '',
+    })
     expect(await filesOf({ include: ['node_modules'] })).toEqual([
       '.gitignore',
       'node_modules/p/.gitignore',
@@ -139,7 +179,10 @@ describe('the options', () => {
 
   test('a list in ignore is above include and .croftignore', async () => {
     write({ '.croftignore': '!secret\n', secret: '', 'node_modules/.cache/x': '', 'node_modules/y': '' })
-    expect(await filesOf({ include: ['node_modules'], ignore: ['secret', '.cache/'] })).toEqual(['.croftignore', 'node_modules/y'])
+    expect(await filesOf({ include: ['node_modules'], ignore: ['secret', '.cache/'] })).toEqual([
+      '.croftignore',
+      'node_modules/y',
+    ])
   })
 
   test('ignore none uploads everything', async () => {
@@ -155,7 +198,8 @@ describe('the entries', () => {
     const paths = (await walk(root)).map((entry) => entry.path)
     expect(paths[0]).toBe('')
     for (const path of paths) {
-      if (path !== '') expect(paths.indexOf(path)).toBeGreaterThan(paths.indexOf(path.includes('/') ? dirname(path) : ''))
+      if (path !== '')
+        expect(paths.indexOf(path)).toBeGreaterThan(paths.indexOf(path.includes('/') ? dirname(path) : ''))
     }
     expect(paths).toContain('a/b/empty')
   })
@@ -164,7 +208,10 @@ describe('the entries', () => {
     symlinkSync('/etc', join(root, 'link'))
     symlinkSync('nowhere', join(root, 'broken'))
     const links = (await walk(root)).filter((entry) => entry.kind === 'symlink')
-    expect(links.map(({ path, target }) => [path, target]).sort()).toEqual([['broken', 'nowhere'], ['link', '/etc']])
+    expect(links.map(({ path, target }) => [path, target]).sort()).toEqual([
+      ['broken', 'nowhere'],
+      ['link', '/etc'],
+    ])
     expect(await walk(root)).toHaveLength(3)
   })
 

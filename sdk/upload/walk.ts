@@ -1,7 +1,8 @@
 import type { BigIntStats, Dirent } from 'node:fs'
-import { constants, lstat as lstatCallback } from 'node:fs'
-import { open, readdir, readlink } from 'node:fs/promises'
+import { constants, lstatSync, readlinkSync } from 'node:fs'
+import { lstat, open, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setImmediate } from 'node:timers/promises'
 import { throwIfAborted } from '../abort.ts'
 import { LocalFileError, UploadError } from '../errors.ts'
 import { type BytePath, fromBytes, fromText, toBytes, toText } from './byte-path.ts'
@@ -64,6 +65,8 @@ export type SkippedKind = 'socket' | 'fifo' | 'device'
 
 /** Directories that are read at a time. */
 const CONCURRENT_DIRECTORIES = 8
+/** Entries of one directory that are asked for before others get a turn: about 5 ms. */
+const ENTRIES_PER_SLICE = 512
 const MAX_IGNORE_FILE_BYTES = 1024 * 1024
 
 /**
@@ -122,7 +125,7 @@ interface Found {
 }
 
 async function statRoot(root: string): Promise<BigIntStats> {
-  const stat = await lstat(Buffer.from(root)).catch((error: unknown) => {
+  const stat = await lstat(root, { bigint: true }).catch((error: unknown) => {
     throw new LocalFileError(root, `The folder ${root} cannot be read (${codeOf(error)})`, { cause: error })
   })
   if (!stat.isDirectory()) throw new LocalFileError(root, `${root} is no folder`)
@@ -154,7 +157,7 @@ async function lastIndexWith(dirs: readonly string[], name: string): Promise<num
 
 async function exists(path: string): Promise<boolean> {
   try {
-    await lstat(Buffer.from(path))
+    await lstat(path)
     return true
   } catch (error) {
     if (['ENOENT', 'ENOTDIR', 'EACCES'].includes(codeOf(error))) return false
@@ -165,18 +168,18 @@ async function exists(path: string): Promise<boolean> {
 async function readDirectory(root: BytePath, { path, scope }: Pending, options: WalkOptions): Promise<Found[]> {
   const dirents = await readNames(root, path)
   const local = withFiles(scope, await ignoreFilesIn(root, path, dirents, scope))
-  const found = await Promise.all(
-    dirents.map(async (dirent): Promise<Found | undefined> => {
-      const name = fromBytes(dirent.name)
-      const entryPath = path === '' ? name : `${path}/${name}`
-      const decision = decide(local, entryPath, dirent.isDirectory())
-      if (decision === 'excluded') return undefined
-      const entry = await describe(root, entryPath, options)
-      if (entry?.kind !== 'directory') return entry === undefined ? undefined : { entry }
-      return { entry, scope: enter(local, entryPath, decision) }
-    }),
-  )
-  return found.filter((each) => each !== undefined)
+  const found: Found[] = []
+  for (const [at, dirent] of dirents.entries()) {
+    if (at % ENTRIES_PER_SLICE === ENTRIES_PER_SLICE - 1) await setImmediate()
+    const name = fromBytes(dirent.name)
+    const entryPath = path === '' ? name : `${path}/${name}`
+    const decision = decide(local, entryPath, dirent.isDirectory())
+    if (decision === 'excluded') continue
+    const entry = describe(root, entryPath, options)
+    if (entry?.kind === 'directory') found.push({ entry, scope: enter(local, entryPath, decision) })
+    else if (entry !== undefined) found.push({ entry })
+  }
+  return found
 }
 
 async function readNames(root: BytePath, path: BytePath): Promise<Dirent<Buffer>[]> {
@@ -230,15 +233,20 @@ async function readIgnoreFile(path: BytePath): Promise<Buffer | undefined> {
   }
 }
 
-/** `undefined` for what is skipped, and for what has vanished since its directory was read. */
-async function describe(root: BytePath, path: BytePath, options: WalkOptions): Promise<LocalEntry | undefined> {
+/**
+ * `undefined` for what is skipped, and for what has vanished since its directory was read.
+ *
+ * Not asynchronous: the kernel answers in 5 µs, and to hand each question to another thread takes three times
+ * that, ten times where the other CPU sleeps. Slices leave time to others.
+ */
+function describe(root: BytePath, path: BytePath, options: WalkOptions): LocalEntry | undefined {
   const absolute = toBytes(`${root}/${path}`)
   try {
-    const stat = await lstat(absolute)
+    const stat = lstatSync(absolute, { bigint: true })
     if (stat.isFile()) return fileEntry(path, stat)
     if (stat.isDirectory()) return directoryEntry(path, stat)
     if (stat.isSymbolicLink()) {
-      const target = fromBytes(await readlink(absolute, { encoding: 'buffer' }))
+      const target = fromBytes(readlinkSync(absolute, { encoding: 'buffer' }))
       return { kind: 'symlink', path, mode: 0o777, mtimeNs: stat.mtimeNs, target }
     }
     options.onSkip?.(toText(path), stat.isSocket() ? 'socket' : stat.isFIFO() ? 'fifo' : 'device')
@@ -249,7 +257,7 @@ async function describe(root: BytePath, path: BytePath, options: WalkOptions): P
   }
 }
 
-export function fileEntry(path: BytePath, stat: BigIntStats): LocalFile {
+function fileEntry(path: BytePath, stat: BigIntStats): LocalFile {
   const { dev, ino, size, mtimeNs, ctimeNs } = stat
   const identity = { dev, ino, size, mtimeNs, ctimeNs }
   return { kind: 'file', path, mode: Number(stat.mode & 0o7777n), mtimeNs, size: Number(size), identity }
@@ -257,13 +265,6 @@ export function fileEntry(path: BytePath, stat: BigIntStats): LocalFile {
 
 function directoryEntry(path: BytePath, stat: BigIntStats): LocalDirectory {
   return { kind: 'directory', path, mode: Number(stat.mode & 0o7777n), mtimeNs: stat.mtimeNs }
-}
-
-/** The call with a callback takes a third of the time of the one with a promise: 15 µs a file. */
-function lstat(path: Buffer): Promise<BigIntStats> {
-  return new Promise((resolve, reject) => {
-    lstatCallback(path, { bigint: true }, (error, stat) => (error === null ? resolve(stat) : reject(error)))
-  })
 }
 
 export function codeOf(error: unknown): string {

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Options, execa } from 'execa'
+import { execa, type Options } from 'execa'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { type PrivateUser, privateUser } from '../fixtures/private-user.ts'
 import { needs } from '../needs.ts'
@@ -39,7 +39,21 @@ describe('without a server', () => {
   test('every command explains itself', async () => {
     const { stdout } = await croft(['--help'])
     const names = Array.from(stdout.matchAll(/^ {2}([a-z]+) .*/gm), ([, name]) => name)
-    expect(names).toEqual(expect.arrayContaining(['run', 'create', 'exec', 'shell', 'ls', 'cp', 'changes', 'export', 'rm', 'mount', 'serve']))
+    expect(names).toEqual(
+      expect.arrayContaining([
+        'run',
+        'create',
+        'exec',
+        'shell',
+        'ls',
+        'cp',
+        'changes',
+        'export',
+        'rm',
+        'mount',
+        'serve',
+      ]),
+    )
     for (const name of ['run', 'create', 'exec', 'cp', 'mount']) {
       const help = await croft([String(name), '--help'])
       expect(help).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('Example') })
@@ -60,9 +74,19 @@ describe('without a server', () => {
   })
 
   test('an error with --json is one object with code and remedy', async () => {
-    const { exitCode, stderr } = await croft(['run', '/no/such/folder', '--json', '--server', 'unix:///no/such.sock', '--', 'true'])
+    const { exitCode, stderr } = await croft([
+      'run',
+      '/no/such/folder',
+      '--json',
+      '--server',
+      'unix:///no/such.sock',
+      '--',
+      'true',
+    ])
     expect(exitCode).toBe(125)
-    expect(JSON.parse(stderr)).toEqual({ error: { code: 'server_unreachable', message: expect.any(String), remedy: expect.any(String) } })
+    expect(JSON.parse(stderr)).toEqual({
+      error: { code: 'server_unreachable', message: expect.any(String), remedy: expect.any(String) },
+    })
   })
 
   test('the completion scripts are scripts', async () => {
@@ -73,7 +97,10 @@ describe('without a server', () => {
   })
 
   test('the options of serve are those of the server', async () => {
-    expect(await croft(['serve', '--help'])).toMatchObject({ exitCode: 0, stdout: expect.stringContaining('--data-dir') })
+    expect(await croft(['serve', '--help'])).toMatchObject({
+      exitCode: 0,
+      stdout: expect.stringContaining('--data-dir'),
+    })
   })
 })
 
@@ -82,8 +109,16 @@ describe('with a server', () => {
 
   test('run passes on output, input and the exit code, and destroys the sandbox', async () => {
     const command = 'cat; cat .env >&2; exit 7'
-    const result = await execa('node', [MAIN, 'run', project, '-c', command], { env: user.env, reject: false, input: 'piped in' })
-    expect(result).toMatchObject({ exitCode: 7, stdout: 'piped in', stderr: expect.stringContaining('.env: No such file') })
+    const result = await execa('node', [MAIN, 'run', project, '-c', command], {
+      env: user.env,
+      reject: false,
+      input: 'piped in',
+    })
+    expect(result).toMatchObject({
+      exitCode: 7,
+      stdout: 'piped in',
+      stderr: expect.stringContaining('.env: No such file'),
+    })
     expect(JSON.parse((await croft(['ls', '--json'])).stdout)).toEqual({ sandboxes: [] })
   })
 
@@ -122,9 +157,13 @@ describe('with a server', () => {
 
     writeFileSync(join(user.dir, 'input'), 'input\n')
     expect((await croft(['cp', join(user.dir, 'input'), `${id}:data/in`])).exitCode).toBe(0)
-    expect((await croft(['exec', id, '-c', 'tr a-z A-Z < data/in > data/out; ln -s /etc/passwd data/link'])).exitCode).toBe(0)
+    expect(
+      (await croft(['exec', id, '-c', 'tr a-z A-Z < data/in > data/out; ln -s /etc/passwd data/link'])).exitCode,
+    ).toBe(0)
     expect((await croft(['exec', id, '-i', '--', 'cat'], { input: 'typed', stdin: 'pipe' })).stdout).toBe('typed')
-    expect((await croft(['changes', id])).stdout.split('\n')).toEqual(expect.arrayContaining(['A  data/', 'A  data/out']))
+    expect((await croft(['changes', id])).stdout.split('\n')).toEqual(
+      expect.arrayContaining(['A  data/', 'A  data/out']),
+    )
     expect((await croft(['ls', `${id}:data`])).stdout).toMatch(/-0644 +6 .*data\/out/)
 
     expect((await croft(['cp', `${id}:data`, join(user.dir, 'copied')])).exitCode).toBe(0)
@@ -154,7 +193,11 @@ describe('with a server', () => {
   test('the names that a sandbox makes cannot speak to the terminal', async () => {
     const id = (await croft(['create', project, '--preset', 'development'])).stdout
     await croft(['exec', id, '-c', `: > "$(printf 'a\\033]0;b')"`])
-    for (const args of [['changes', id], ['ls', id]]) expect((await croft(args)).stdout).not.toContain('\u001b')
+    for (const args of [
+      ['changes', id],
+      ['ls', id],
+    ])
+      expect((await croft(args)).stdout).not.toContain('\u001b')
     await croft(['rm', id])
   })
 
@@ -170,7 +213,11 @@ describe('mount', () => {
 
   test('shows a folder behind rules until it is told to stop, and never writes to the folder', async () => {
     const mountpoint = mkdtempSync(join(tmpdir(), 'croft-mount-'))
-    const child = spawn('node', [MAIN, 'mount', project, mountpoint, '--rule', '/**=write', '--rule', '**/.env=none', '--json'], { env: user.env })
+    const child = spawn(
+      'node',
+      [MAIN, 'mount', project, mountpoint, '--rule', '/**=write', '--rule', '**/.env=none', '--json'],
+      { env: user.env },
+    )
     const [line] = (await once(child.stdout, 'data')) as [Buffer]
     expect(JSON.parse(line.toString())).toEqual({ mounted: mountpoint })
     expect(existsSync(join(mountpoint, '.env'))).toBe(false)

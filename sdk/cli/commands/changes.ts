@@ -10,7 +10,10 @@ export function addChanges(program: Command): void {
     .summary('show what a sandbox changed')
     .description('Every difference between what the sandbox sees and the codebase it began with.')
     .argument('<sandbox>', 'its id')
-    .addHelpText('after', '\nA created, M modified, D deleted, R renamed, P permission bits\n\nExample:\n  croft changes sb_0123456789abcdef')
+    .addHelpText(
+      'after',
+      '\nA created, M modified, D deleted, R renamed, P permission bits\n\nExample:\n  croft changes sb_0123456789abcdef',
+    )
   withServerFlags(command).action(async (id: string, flags: ServerFlags) => {
     await using sandbox = await Sandbox.connect(id, serverOption(flags))
     const changes = await sandbox.changes()

@@ -65,6 +65,7 @@ async function localTarget(to: string, source: SandboxPath): Promise<string> {
 
 async function sandboxTarget(sandbox: Sandbox, path: string, from: string, as: As): Promise<string> {
   if (path === '') return basename(from)
-  const isDirectory = (await sandbox.files.exists(path, { as })) && (await sandbox.files.stat(path, { as })).kind === 'directory'
+  const isDirectory =
+    (await sandbox.files.exists(path, { as })) && (await sandbox.files.stat(path, { as })).kind === 'directory'
   return isDirectory ? `${path}/${basename(from)}` : path
 }

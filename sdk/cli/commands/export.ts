@@ -20,7 +20,10 @@ export function addExport(program: Command): void {
     .option('-o, --output <file>', 'where to; - is stdout (default: <id>.tar)')
     .option('--delta', 'only what changed; deletions as whiteouts, as in image layers')
     .option('--owner', 'with what the rules hide')
-    .addHelpText('after', '\nExamples:\n  croft export sb_0123456789abcdef -o result.tar\n  croft export sb_0123456789abcdef -o - | tar -x -C /tmp/result')
+    .addHelpText(
+      'after',
+      '\nExamples:\n  croft export sb_0123456789abcdef -o result.tar\n  croft export sb_0123456789abcdef -o - | tar -x -C /tmp/result',
+    )
   withServerFlags(command).action(async (id: string, flags: ExportFlags) => {
     await interruptible((signal) => exportSandbox(id, flags, signal))
   })
@@ -29,7 +32,9 @@ export function addExport(program: Command): void {
 async function exportSandbox(id: string, flags: ExportFlags, signal: AbortSignal): Promise<void> {
   const output = flags.output ?? `${id}.tar`
   if (output === '-' && process.stdout.isTTY) {
-    throw new InvalidArgumentError('A tar is nothing for a terminal', 'output', { remedy: 'Redirect stdout or use -o FILE' })
+    throw new InvalidArgumentError('A tar is nothing for a terminal', 'output', {
+      remedy: 'Redirect stdout or use -o FILE',
+    })
   }
   await using sandbox = await Sandbox.connect(id, { ...serverOption(flags), signal })
   const result = await sandbox.exportSnapshot({

@@ -1,17 +1,10 @@
 import type { Command } from 'commander'
 import type { CommandResult } from '../../command-output.ts'
-import type { Command as SandboxCommand, RunOptions } from '../../commands.ts'
+import type { RunOptions, Command as SandboxCommand } from '../../commands.ts'
 import { InvalidArgumentError } from '../../errors.ts'
 import { Sandbox } from '../../sandbox.ts'
 import { EXIT_HELP } from '../exit-codes.ts'
-import {
-  type ExecFlags,
-  runOptions,
-  type SpecFlags,
-  sandboxOptions,
-  withExecFlags,
-  withSpecFlags,
-} from '../flags.ts'
+import { type ExecFlags, runOptions, type SpecFlags, sandboxOptions, withExecFlags, withSpecFlags } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
 import { uploadBar } from '../progress.ts'
 import { printJson } from '../report.ts'
