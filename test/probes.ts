@@ -14,7 +14,8 @@ export const probes = {
     return trying('unshare', ['--mount', 'true'])
   },
   bwrap: () => trying('bwrap', ['--unshare-all', '--ro-bind', '/', '/', 'true']),
-  'control-groups': async () => ((await detectControlGroups()) === undefined ? 'no control group can be made here' : undefined),
+  'control-groups': async () =>
+    (await detectControlGroups()) === undefined ? 'no control group can be made here' : undefined,
   'fuse-native': async () => {
     const folders = ['/usr/lib', ...readdirSync('/usr/lib').map((name) => `/usr/lib/${name}`)]
     if (folders.some((folder) => existsSync(`${folder}/libfuse.so.2`))) return undefined

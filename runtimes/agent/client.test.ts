@@ -47,10 +47,34 @@ describe('a hostile agent', () => {
   it.each<[string, Frame[]]>([
     ['does not greet first', [{ type: 'started', id: 1, pid: 7 }]],
     ['speaks version 9', [{ type: 'hello', version: 9 }]],
-    ['greets twice', [{ type: 'hello', version: 1 }, { type: 'hello', version: 1 }]],
-    ['process 5, which is none', [{ type: 'hello', version: 1 }, { type: 'started', id: 5, pid: 7 }]],
-    ['a spawn frame', [{ type: 'hello', version: 1 }, { ...spawnFrame(), id: 1 }]],
-    ['an exit of what does not run', [{ type: 'hello', version: 1 }, { type: 'exited', id: 1, ...STATUS }]],
+    [
+      'greets twice',
+      [
+        { type: 'hello', version: 1 },
+        { type: 'hello', version: 1 },
+      ],
+    ],
+    [
+      'process 5, which is none',
+      [
+        { type: 'hello', version: 1 },
+        { type: 'started', id: 5, pid: 7 },
+      ],
+    ],
+    [
+      'a spawn frame',
+      [
+        { type: 'hello', version: 1 },
+        { ...spawnFrame(), id: 1 },
+      ],
+    ],
+    [
+      'an exit of what does not run',
+      [
+        { type: 'hello', version: 1 },
+        { type: 'exited', id: 1, ...STATUS },
+      ],
+    ],
   ])('is cut off: %s', async (fault, frames) => {
     const { agent, say } = scriptedAgent()
     const spawning = agent.spawn(SPEC)
@@ -63,7 +87,13 @@ describe('a hostile agent', () => {
     ['a start of what has started', [{ type: 'started', id: 1, pid: 8 }]],
     ['a failed start', [{ type: 'failed', id: 1, stage: 'exec', errno: 2 }]],
     ['an end of channel 3', [{ type: 'end', id: 1, channel: 3 }]],
-    ['an end of channel 1', [{ type: 'end', id: 1, channel: 1 }, { type: 'end', id: 1, channel: 1 }]],
+    [
+      'an end of channel 1',
+      [
+        { type: 'end', id: 1, channel: 1 },
+        { type: 'end', id: 1, channel: 1 },
+      ],
+    ],
     ['empty data', [{ type: 'data', id: 1, channel: 1, data: Buffer.alloc(0) }]],
     ['data on channel 0', [{ type: 'data', id: 1, channel: 0, data: Buffer.alloc(1) }]],
     ['credit of 1 bytes', [{ type: 'credit', id: 1, channel: 0, bytes: 1 }]],
@@ -112,7 +142,9 @@ describe('the client of the agent', () => {
   it('sends no more input than there is credit for, and the rest when there is', async () => {
     const { say, told, heard, process } = await started()
     const dataBytes = () => told.reduce((sum, frame) => sum + (frame.type === 'data' ? frame.data.length : 0), 0)
-    const written = new Promise<void>((resolve) => process.stdin?.end(Buffer.alloc(INPUT_WINDOW_BYTES + 10), () => resolve()))
+    const written = new Promise<void>((resolve) =>
+      process.stdin?.end(Buffer.alloc(INPUT_WINDOW_BYTES + 10), () => resolve()),
+    )
     await heard(() => dataBytes() >= INPUT_WINDOW_BYTES)
     expect(dataBytes()).toBe(INPUT_WINDOW_BYTES)
     expect(told.some((frame) => frame.type === 'end')).toBe(false)

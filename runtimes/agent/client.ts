@@ -1,6 +1,7 @@
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
 import { type Agent, AgentError, type AgentProcess, type SpawnSpec } from '../contract/agent.ts'
+import { OUTPUT_WINDOW_BYTES } from './channels.ts'
 import {
   encodeFrame,
   encodeSpec,
@@ -11,9 +12,8 @@ import {
   MAX_STRINGS,
   PROTOCOL_VERSION,
 } from './codec.ts'
-import { OUTPUT_WINDOW_BYTES } from './channels.ts'
 import { deferred } from './deferred.ts'
-import { RemoteProcess } from './remote-process.ts'
+import { isDimension, RemoteProcess } from './remote-process.ts'
 
 export interface AgentOptions {
   /** Bytes the agent may leave unread before a spawn waits. Default 1 MiB; at sixteen times that it is closed. */
@@ -166,7 +166,8 @@ function checkedDescription(spec: SpawnSpec): Buffer {
   if (spec.argv.some((argument) => argument.includes('\0'))) refuse('argv contains a NUL', 'EINVAL')
   if (spec.cwd === '' || spec.cwd.includes('\0')) refuse('cwd is empty or contains a NUL', 'EINVAL')
   for (const [name, value] of Object.entries(spec.env)) {
-    if (name === '' || name.includes('=') || name.includes('\0')) refuse(`env has an impossible name: ${JSON.stringify(name)}`, 'EINVAL')
+    if (name === '' || name.includes('=') || name.includes('\0'))
+      refuse(`env has an impossible name: ${JSON.stringify(name)}`, 'EINVAL')
     if (value.includes('\0')) refuse(`env contains a NUL in ${name}`, 'EINVAL')
   }
   if (spec.terminal !== undefined) {
@@ -180,10 +181,6 @@ function checkedDescription(spec: SpawnSpec): Buffer {
     refuse(`arguments and environment are ${description.length} bytes in ${strings} strings, over the limit`, 'E2BIG')
   }
   return description
-}
-
-export function isDimension(value: number): boolean {
-  return Number.isInteger(value) && value >= 1 && value <= 65_535
 }
 
 function errnoName(errno: number): string {

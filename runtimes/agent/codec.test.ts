@@ -63,17 +63,21 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
 describe('the codec of the agent', () => {
   it('gives back every frame that was encoded, however the stream is cut', () => {
     fc.assert(
-      fc.property(fc.array(anyFrame, { maxLength: 20 }), fc.array(fc.nat({ max: 64 }), { minLength: 1 }), (frames, cuts) => {
-        const stream = Buffer.concat(frames.map(encodeFrame))
-        const decoder = new FrameDecoder()
-        const decoded: Frame[] = []
-        for (let at = 0, turn = 0; at < stream.length; turn++) {
-          const length = 1 + (cuts[turn % cuts.length] ?? 0)
-          decoded.push(...decoder.decode(stream.subarray(at, at + length)))
-          at += length
-        }
-        expect(decoded).toEqual(frames)
-      }),
+      fc.property(
+        fc.array(anyFrame, { maxLength: 20 }),
+        fc.array(fc.nat({ max: 64 }), { minLength: 1 }),
+        (frames, cuts) => {
+          const stream = Buffer.concat(frames.map(encodeFrame))
+          const decoder = new FrameDecoder()
+          const decoded: Frame[] = []
+          for (let at = 0, turn = 0; at < stream.length; turn++) {
+            const length = 1 + (cuts[turn % cuts.length] ?? 0)
+            decoded.push(...decoder.decode(stream.subarray(at, at + length)))
+            at += length
+          }
+          expect(decoded).toEqual(frames)
+        },
+      ),
     )
   })
 

@@ -235,7 +235,12 @@ function decodeFrame(bytes: Buffer): Frame {
       return { type: 'credit', id, channel, bytes: exactly(payload, 4, 'credit').readUInt32LE(0) }
     case FrameType.signal:
       exactly(payload, 2, 'signal')
-      return { type: 'signal', id, signal: payload.readUInt8(0), target: oneOf(TARGETS, payload.readUInt8(1), 'target') }
+      return {
+        type: 'signal',
+        id,
+        signal: payload.readUInt8(0),
+        target: oneOf(TARGETS, payload.readUInt8(1), 'target'),
+      }
     case FrameType.resize:
       exactly(payload, 4, 'resize')
       return { type: 'resize', id, rows: payload.readUInt16LE(0), columns: payload.readUInt16LE(2) }
@@ -247,7 +252,12 @@ function decodeFrame(bytes: Buffer): Frame {
       return { type: 'started', id, pid: exactly(payload, 4, 'started').readUInt32LE(0) }
     case FrameType.failed:
       exactly(payload, 8, 'failed')
-      return { type: 'failed', id, stage: oneOf(STAGES, payload.readUInt32LE(0), 'stage'), errno: payload.readUInt32LE(4) }
+      return {
+        type: 'failed',
+        id,
+        stage: oneOf(STAGES, payload.readUInt32LE(0), 'stage'),
+        errno: payload.readUInt32LE(4),
+      }
     case FrameType.exited:
       return decodeExited(id, exactly(payload, 32, 'exited'))
     default:

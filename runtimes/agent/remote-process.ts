@@ -1,8 +1,8 @@
 import { AgentError, type AgentProcess, type ExitStatus, type SpawnSpec } from '../contract/agent.ts'
 import { InputChannel, OutputChannel } from './channels.ts'
 import {
-  Channel,
   CHANNELS,
+  Channel,
   type ExitedFrame,
   type Frame,
   INPUT_WINDOW_BYTES,
@@ -85,7 +85,7 @@ export class RemoteProcess implements AgentProcess {
   resize(rows: number, columns: number): void {
     if (this.#options.spec.terminal === undefined) throw new TypeError('the process has no terminal')
     for (const [name, value] of Object.entries({ rows, columns })) {
-      if (!Number.isInteger(value) || value < 1 || value > 65_535) {
+      if (!isDimension(value)) {
         throw new RangeError(`${name} is not a number from 1 to 65535: ${value}`)
       }
     }
@@ -192,6 +192,11 @@ export class RemoteProcess implements AgentProcess {
     this.#inputs[channel] = input
     return input
   }
+}
+
+/** Of a terminal. */
+export function isDimension(value: number): boolean {
+  return Number.isInteger(value) && value >= 1 && value <= 65_535
 }
 
 const silent = { grant: () => undefined, abandon: () => undefined }

@@ -61,6 +61,7 @@ export class ShellError extends Error {
 /** SIGINT and SIGKILL. */
 const INTERRUPT = 2
 const KILL = 9
+const INTERRUPT_AGAIN_MS = 100
 /** A marker is a few digits; whatever is longer is not one of ours. */
 const MAX_MARKER_BYTES = 64
 
@@ -190,24 +191,27 @@ class ShellSession implements Shell {
 
   /** Interrupts what runs when its time is over or it is aborted, and kills it if that does not help. */
   #interruptOn({ timeoutMs, signal }: ShellRunOptions, onTimeout: () => void): () => void {
-    let killing: NodeJS.Timeout | undefined
+    const timers: NodeJS.Timeout[] = []
+    let interrupted = false
     const interrupt = () => {
-      if (killing !== undefined || this.#ended) return
+      if (interrupted || this.#ended) return
+      interrupted = true
       // The group's background jobs ignore this one, as POSIX has shells without job control start them.
       this.#process.signal(INTERRUPT, 'group')
-      killing = setTimeout(() => this.#process.signal(KILL, 'tree'), this.#graceMs)
+      timers.push(
+        // Once more: the shell may have been about to start what should have got the first.
+        setTimeout(() => this.#process.signal(INTERRUPT, 'group'), INTERRUPT_AGAIN_MS),
+        setTimeout(() => this.#process.signal(KILL, 'tree'), this.#graceMs),
+      )
     }
-    const timer =
-      timeoutMs === undefined
-        ? undefined
-        : setTimeout(() => {
-            onTimeout()
-            interrupt()
-          }, timeoutMs)
+    const outrun = () => {
+      onTimeout()
+      interrupt()
+    }
+    if (timeoutMs !== undefined) timers.push(setTimeout(outrun, timeoutMs))
     signal?.addEventListener('abort', interrupt, { once: true })
     return () => {
-      clearTimeout(timer)
-      clearTimeout(killing)
+      for (const timer of timers) clearTimeout(timer)
       signal?.removeEventListener('abort', interrupt)
     }
   }

@@ -6,7 +6,15 @@ import { type BwrapHost, HOME, INSIDE_GID, INSIDE_UID } from './plan.ts'
 
 /** Of the host's `/etc`, these show as they are: they are public, and without them programs and TLS fail. */
 const ETC_BINDS = ['/etc/alternatives', '/etc/ssl/certs'] as const
-const ETC_COPIES = ['ld.so.cache', 'ld.so.conf', 'localtime', 'ssl/openssl.cnf', 'services', 'protocols', 'mime.types'] as const
+const ETC_COPIES = [
+  'ld.so.cache',
+  'ld.so.conf',
+  'localtime',
+  'ssl/openssl.cnf',
+  'services',
+  'protocols',
+  'mime.types',
+] as const
 const TOP_LEVEL = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'] as const
 
 /**
@@ -60,7 +68,8 @@ async function makeReadable(directory: string): Promise<void> {
 
 async function etcFiles(): Promise<Map<string, Buffer>> {
   const files = new Map<string, Buffer>()
-  const put = (name: string, ...lines: string[]) => files.set(name, Buffer.from(lines.map((line) => `${line}\n`).join('')))
+  const put = (name: string, ...lines: string[]) =>
+    files.set(name, Buffer.from(lines.map((line) => `${line}\n`).join('')))
   put(
     'passwd',
     'root:x:0:0:root:/nonexistent:/usr/sbin/nologin',

@@ -77,17 +77,22 @@ function sizesOf({ memoryBytes = Number.POSITIVE_INFINITY, tmpBytes }: LaunchSpe
 
 /** What is wrong with the parts of a spec that a plan is made of, with the field's name; undefined if nothing. */
 export function faultInSpec(spec: LaunchSpec): string | undefined {
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.sandboxId)) return `sandboxId is not a plain name: ${JSON.stringify(spec.sandboxId)}`
-  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.instance)) return `instance is not a plain name: ${JSON.stringify(spec.instance)}`
-  if (!/^[A-Za-z0-9]([A-Za-z0-9-]{0,62})$/.test(spec.hostname)) return `hostname is not one: ${JSON.stringify(spec.hostname)}`
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.sandboxId))
+    return `sandboxId is not a plain name: ${JSON.stringify(spec.sandboxId)}`
+  if (!/^[A-Za-z0-9_-]{1,64}$/.test(spec.instance))
+    return `instance is not a plain name: ${JSON.stringify(spec.instance)}`
+  if (!/^[A-Za-z0-9]([A-Za-z0-9-]{0,62})$/.test(spec.hostname))
+    return `hostname is not one: ${JSON.stringify(spec.hostname)}`
   for (const field of ['viewPath', 'workspace'] as const) {
     const path = spec[field]
-    if (!posix.isAbsolute(path) || posix.normalize(path) !== path || path.includes('\0')) {
+    const normal = posix.isAbsolute(path) && posix.resolve(path) === path
+    if (!normal || path.includes('\0')) {
       return `${field} is not an absolute, normal path: ${JSON.stringify(path)}`
     }
   }
   const top = `/${spec.workspace.split('/')[1] ?? ''}`
-  if (TAKEN.includes(top) || TAKEN_ITSELF.includes(spec.workspace)) return `workspace is taken by the system: ${spec.workspace}`
+  if (TAKEN.includes(top) || TAKEN_ITSELF.includes(spec.workspace))
+    return `workspace is taken by the system: ${spec.workspace}`
   for (const field of ['hostUid', 'hostGid'] as const) {
     if (!Number.isInteger(spec[field]) || spec[field] < 0) return `${field} is not an id: ${spec[field]}`
   }
@@ -98,10 +103,10 @@ export function faultInSpec(spec: LaunchSpec): string | undefined {
 export const MIN_MEMORY_BYTES = 16 << 20
 /** The kernel takes no quota under a millisecond. */
 export const MIN_CPU_QUOTA_US = 1_000
-export const MIN_CPU_SHARES = 2
-export const MAX_CPU_SHARES = 262_144
-export const MAX_PIDS = 1 << 22
-export const MIN_TMP_BYTES = 1 << 16
+const MIN_CPU_SHARES = 2
+const MAX_CPU_SHARES = 262_144
+const MAX_PIDS = 1 << 22
+const MIN_TMP_BYTES = 1 << 16
 
 function faultInLimits(limits: LaunchSpec['limits']): string | undefined {
   const ranges = {

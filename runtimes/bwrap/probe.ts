@@ -1,7 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { randomBytes } from 'node:crypto'
 import { execa } from 'execa'
 import type { Capabilities, Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
 

@@ -39,11 +39,11 @@ export function findGroups(mountinfo: string, membership: string): GroupPlaces {
     const [, , , root, target] = before?.split(' ') ?? []
     const [type, , options] = after?.split(' ') ?? []
     if (root === undefined || target === undefined || options === undefined) continue
-    if (type === 'cgroup2') v2 ??= directory(root, unescape(target), own.get(''))
+    if (type === 'cgroup2') v2 ??= directory(root, unescaped(target), own.get(''))
     if (type !== 'cgroup') continue
     for (const controller of ['memory', 'cpu', 'pids', 'cpuacct'] as const) {
       if (!options.split(',').includes(controller)) continue
-      const found = directory(root, unescape(target), own.get(controller))
+      const found = directory(root, unescaped(target), own.get(controller))
       if (found !== undefined) v1[controller] ??= found
     }
   }
@@ -58,7 +58,7 @@ function directory(root: string, target: string, path: string | undefined): stri
 }
 
 /** mountinfo writes blanks, tabs, newlines and backslashes in octal. */
-function unescape(text: string): string {
+function unescaped(text: string): string {
   return text.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 }
 

@@ -2,7 +2,14 @@ import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { emptyAndRemove, readField, readNumber, setLimit } from './files.ts'
-import { CPU_PERIOD_US, type ControlGroup, type ControlGroups, type Controller, type GroupLimits, type GroupStats } from './group.ts'
+import {
+  type ControlGroup,
+  type ControlGroups,
+  type Controller,
+  CPU_PERIOD_US,
+  type GroupLimits,
+  type GroupStats,
+} from './group.ts'
 
 /** Where this process is in each hierarchy that is mounted, as a directory. `cpuacct` only counts. */
 export type V1Directories = Partial<Record<Controller | 'cpuacct', string>>
@@ -14,7 +21,9 @@ export function createV1(parents: V1Directories): ControlGroups {
 
   return {
     version: 1,
-    controllers: new Set((['memory', 'cpu', 'pids'] as const).filter((controller) => parents[controller] !== undefined)),
+    controllers: new Set(
+      (['memory', 'cpu', 'pids'] as const).filter((controller) => parents[controller] !== undefined),
+    ),
     async create(name, limits) {
       const directories = directoriesOf(name)
       const group = groupOf(directories)

@@ -2,7 +2,14 @@ import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { emptyAndRemove, readField, readNumber, readText, setLimit } from './files.ts'
-import { CPU_PERIOD_US, type ControlGroup, type ControlGroups, type Controller, type GroupLimits, type GroupStats } from './group.ts'
+import {
+  type ControlGroup,
+  type ControlGroups,
+  type Controller,
+  CPU_PERIOD_US,
+  type GroupLimits,
+  type GroupStats,
+} from './group.ts'
 
 /** Where this process goes when its own group must be empty of processes. */
 const SERVER_GROUP = 'croft-server'

@@ -42,7 +42,11 @@ export interface AgentProcess {
    * terminal; so a reader that stops delays it. Rejects with an `AgentError` when the connection ends first.
    */
   readonly exited: Promise<ExitStatus>
-  /** `tree`: every process that descends from it, also those that left its group or session. */
+  /**
+   * `tree`: every process that descends from it, also those that left its group or session, and also after it
+   * has ended itself; with SIGKILL, all of them are dead when `exited` resolves. `process` and `group` reach
+   * nothing once it has ended.
+   */
   signal(signal: number, to: 'process' | 'group' | 'tree'): void
   resize(rows: number, columns: number): void
 }

@@ -63,7 +63,10 @@ export interface LaunchSpec {
   readonly hostname: string
   readonly image?: string
   readonly limits: Limits
-  readonly network: { readonly mode: 'off' } | { readonly mode: 'full' } | { readonly mode: 'allow-list'; readonly allow: readonly string[] }
+  readonly network:
+    | { readonly mode: 'off' }
+    | { readonly mode: 'full' }
+    | { readonly mode: 'allow-list'; readonly allow: readonly string[] }
 }
 
 /** Absent: no limit. */

@@ -5,7 +5,15 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeFrame } from '../../runtimes/agent/codec.ts'
 import type { Agent } from '../../runtimes/contract/agent.ts'
-import { type AgentAlone, ENV, readUntil, runToEnd, sh, startAgentAlone, startAgentRaw } from '../fixtures/agent-alone.ts'
+import {
+  type AgentAlone,
+  ENV,
+  readUntil,
+  runToEnd,
+  sh,
+  startAgentAlone,
+  startAgentRaw,
+} from '../fixtures/agent-alone.ts'
 
 let alone: AgentAlone
 let agent: Agent
@@ -23,8 +31,13 @@ afterEach(async () => {
 describe('a process of the agent', () => {
   it('gets its arguments, environment and directory as they are, and nothing of ours', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'croft-agent-'))
-    const argv = ['python3', '-c', 'import os,sys;print(os.fsencode(sys.argv[1]),dict(os.environ),os.getcwd())', Buffer.from([0x61, 0xff, 0x20])]
-    const { stdout } = await runToEnd(agent, { argv, env: { PATH: ENV.PATH, A: "1 '\"" }, cwd: directory })
+    const argv = [
+      'python3',
+      '-c',
+      'import os,sys;print(os.fsencode(sys.argv[1]),dict(os.environ),os.getcwd())',
+      Buffer.from([0x61, 0xff, 0x20]),
+    ]
+    const { stdout } = await runToEnd(agent, { argv, env: { PATH: ENV.PATH, A: '1 \'"' }, cwd: directory })
     rmSync(directory, { recursive: true })
     expect(stdout.toString()).toContain(`b'a\\xff '`)
     expect(stdout.toString()).toContain(directory)
@@ -62,8 +75,12 @@ describe('a process of the agent', () => {
   })
 
   it('is found in the PATH of its own environment, and not in ours', async () => {
-    await expect(agent.spawn({ argv: ['sh'], env: { PATH: '/nowhere:' }, cwd: '/' })).rejects.toMatchObject({ errno: 'ENOENT' })
-    expect(await runToEnd(agent, { argv: ['sh', '-c', 'exit 4'], env: { PATH: '/nowhere::/bin' } })).toMatchObject({ code: 4 })
+    await expect(agent.spawn({ argv: ['sh'], env: { PATH: '/nowhere:' }, cwd: '/' })).rejects.toMatchObject({
+      errno: 'ENOENT',
+    })
+    expect(await runToEnd(agent, { argv: ['sh', '-c', 'exit 4'], env: { PATH: '/nowhere::/bin' } })).toMatchObject({
+      code: 4,
+    })
   })
 
   it('takes an argument of 127 KiB and an environment of a megabyte', async () => {
@@ -79,14 +96,18 @@ describe('a process of the agent', () => {
 
   it('has three descriptors, default signals, no core file and no way to new privileges', async () => {
     // The shell opens what it lists; the child of a child sees what was passed on.
-    const { stdout } = await sh(agent, 'ls /proc/$$/fd; grep -E "SigBlk|SigIgn|NoNewPrivs" /proc/self/status; ulimit -c')
-    expect(stdout.toString()).toBe(
-      '0\n1\n2\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\n0\n',
+    const { stdout } = await sh(
+      agent,
+      'ls /proc/$$/fd; grep -E "SigBlk|SigIgn|NoNewPrivs" /proc/self/status; ulimit -c',
     )
+    expect(stdout.toString()).toBe('0\n1\n2\nSigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\nNoNewPrivs:\t1\n0\n')
   })
 
   it('leads a session of its own', async () => {
-    const { stdout } = await sh(agent, 'read -r _ _ _ _ group session _ < /proc/$$/stat; [ $group = $$ ] && echo $((session - $$))')
+    const { stdout } = await sh(
+      agent,
+      'read -r _ _ _ _ group session _ < /proc/$$/stat; [ $group = $$ ] && echo $((session - $$))',
+    )
     expect(stdout.toString()).toBe('0\n')
   })
 })
@@ -131,7 +152,11 @@ describe('the bytes of a process', () => {
   })
 
   it('that stood in the pipe when it ended are there before its exit is known', async () => {
-    const process = await agent.spawn({ argv: ['sh', '-c', 'head -c 50000 /dev/zero; sleep 60 & exit 0'], env: ENV, cwd: '/' })
+    const process = await agent.spawn({
+      argv: ['sh', '-c', 'head -c 50000 /dev/zero; sleep 60 & exit 0'],
+      env: ENV,
+      cwd: '/',
+    })
     await process.exited
     expect(process.stdout.readableLength).toBe(50_000)
     process.signal(9, 'tree')
@@ -139,8 +164,14 @@ describe('the bytes of a process', () => {
   })
 
   it('are refused by one that has closed its stdin, which ends the writing', async () => {
-    const process = await agent.spawn({ argv: ['sh', '-c', 'exec <&-; echo closed; sleep 60'], env: ENV, cwd: '/', stdin: true })
-    await new Promise((resolve) => process.stdin?.once('close', resolve))
+    const process = await agent.spawn({
+      argv: ['sh', '-c', 'exec <&-; echo closed; sleep 60'],
+      env: ENV,
+      cwd: '/',
+      stdin: true,
+    })
+    // It may have closed it before we hear that it has started.
+    if (process.stdin?.closed !== true) await new Promise((resolve) => process.stdin?.once('close', resolve))
     expect(process.stdin?.errored).toBeNull()
     const refused = new Promise((resolve) => process.stdin?.write('x', resolve))
     expect(await refused).toMatchObject({ code: 'ERR_STREAM_DESTROYED' })
@@ -165,7 +196,11 @@ describe('signals', () => {
   it('reach the whole tree, also what forked twice, left its session and outlived its parents', async () => {
     const marker = `${64_000 + (process.pid % 1000)}.25`
     const daemon = `import os,time\nif os.fork()==0:\n os.setsid()\n if os.fork()==0:\n  os.execvp("sleep",["sleep","${marker}"])\n os._exit(0)`
-    const tree = await agent.spawn({ argv: ['sh', '-c', `python3 -c '${daemon}'; setsid setsid sleep ${marker} & echo started`], env: ENV, cwd: '/' })
+    const tree = await agent.spawn({
+      argv: ['sh', '-c', `python3 -c '${daemon}'; setsid setsid sleep ${marker} & echo started`],
+      env: ENV,
+      cwd: '/',
+    })
     await tree.exited
     tree.signal(9, 'tree')
     // The ends of its pipes are the ends of all that held them.
@@ -195,7 +230,12 @@ describe('signals', () => {
 describe('a terminal', () => {
   it('is the process’s own, has the size that was asked for, and the next one when it changes', async () => {
     const script = 'tty; stty size; trap "stty size; exit" WINCH; echo ready; while :; do sleep 0.01; done'
-    const process = await agent.spawn({ argv: ['sh', '-c', script], env: ENV, cwd: '/', terminal: { rows: 30, columns: 101 } })
+    const process = await agent.spawn({
+      argv: ['sh', '-c', script],
+      env: ENV,
+      cwd: '/',
+      terminal: { rows: 30, columns: 101 },
+    })
     const first = await readUntil(process, 'ready')
     expect(first).toMatch(/^\/dev\/pts\/\d+\r\n30 101\r\n/)
     process.resize(40, 120)
@@ -233,8 +273,13 @@ describe('the agent', () => {
   })
 
   it('runs 256 processes at once, and says EAGAIN to one more', async () => {
-    const all = await Promise.all(Array.from({ length: 256 }, () => agent.spawn({ argv: ['cat'], env: ENV, cwd: '/', stdin: true })))
-    await expect(agent.spawn({ argv: ['true'], env: ENV, cwd: '/' })).rejects.toMatchObject({ code: 'spawn', errno: 'EAGAIN' })
+    const all = await Promise.all(
+      Array.from({ length: 256 }, () => agent.spawn({ argv: ['cat'], env: ENV, cwd: '/', stdin: true })),
+    )
+    await expect(agent.spawn({ argv: ['true'], env: ENV, cwd: '/' })).rejects.toMatchObject({
+      code: 'spawn',
+      errno: 'EAGAIN',
+    })
     for (const one of all) one.stdin?.end()
     for (const one of all) {
       for await (const _ of one.stdout);
@@ -265,7 +310,21 @@ describe('the agent', () => {
   it.each([
     ['an unknown frame', Buffer.from([1, 0, 0, 0, 99, 0, 0, 0])],
     ['a frame that is too long', Buffer.from([1, 0, 0, 0, 3, 0, 1, 0x80])],
-    ['a start without a description', encodeFrame({ type: 'spawn', id: 1, stdin: false, terminal: false, control: false, rows: 0, columns: 0, windowBytes: 1, argc: 1, envc: 0 })],
+    [
+      'a start without a description',
+      encodeFrame({
+        type: 'spawn',
+        id: 1,
+        stdin: false,
+        terminal: false,
+        control: false,
+        rows: 0,
+        columns: 0,
+        windowBytes: 1,
+        argc: 1,
+        envc: 0,
+      }),
+    ],
     ['a signal out of range', encodeFrame({ type: 'signal', id: 1, signal: 65, target: 'tree' })],
   ])('ends at %s', async (_, bytes) => {
     const raw = startAgentRaw()
@@ -276,7 +335,13 @@ describe('the agent', () => {
 
   it('ends at a description that does not hold what it says', async () => {
     const flags = { stdin: false, terminal: false, control: false, rows: 0, columns: 0, windowBytes: 1 }
-    for (const [argc, envc] of [[2, 0], [0, 1], [1, 1], [0xffff_ffff, 1], [65_536, 1]] as const) {
+    for (const [argc, envc] of [
+      [2, 0],
+      [0, 1],
+      [1, 1],
+      [0xffff_ffff, 1],
+      [65_536, 1],
+    ] as const) {
       const raw = startAgentRaw()
       raw.stream.write(encodeFrame({ type: 'spec', id: 1, part: Buffer.from('/\0true\0') }))
       raw.stream.write(encodeFrame({ type: 'spawn', id: 1, ...flags, argc, envc }))

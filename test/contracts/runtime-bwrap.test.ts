@@ -46,7 +46,10 @@ describe('the bwrap runtime', () => {
   it('runs commands on the view, as a user whose files they are outside', async () => {
     const { agent } = await house.launch()
     writeFileSync(join(house.viewPath, 'in'), 'from outside')
-    const { stdout } = await runToEnd(agent, { argv: ['sh', '-c', 'cat in; id -un; echo made > out; hostname'], cwd: '/workspace' })
+    const { stdout } = await runToEnd(agent, {
+      argv: ['sh', '-c', 'cat in; id -un; echo made > out; hostname'],
+      cwd: '/workspace',
+    })
     expect(stdout.toString()).toBe('from outsidecroft\ncroft-box\n')
     expect(readFileSync(join(house.viewPath, 'out'), 'utf8')).toBe('made\n')
     expect(statSync(join(house.viewPath, 'out'))).toMatchObject({ uid: house.spec.hostUid, gid: house.spec.hostGid })
@@ -54,12 +57,16 @@ describe('the bwrap runtime', () => {
 
   it('has the tools of /usr, a home, a /tmp of its size and a terminal', async () => {
     const { agent } = await house.launch({ limits: { tmpBytes: 1 << 20 } })
-    const script = 'node -p 1+1 && git --version >/dev/null && touch ~/x /tmp/x /var/tmp/y /run/z /dev/shm/s && df -k --output=size /tmp | tail -1 && getent passwd croft'
+    const script =
+      'node -p 1+1 && git --version >/dev/null && touch ~/x /tmp/x /var/tmp/y /run/z /dev/shm/s && df -k --output=size /tmp | tail -1 && getent passwd croft'
     const { stdout } = await runToEnd(agent, { argv: ['sh', '-c', script], env: { ...ENV, HOME: '/home/croft' } })
     expect(stdout.toString()).toMatch(/^2\n\s*1024\ncroft:x:1000:1000:/)
     const full = await sh(agent, 'head -c 2000000 /dev/zero > /tmp/big')
     expect(full.stderr.toString()).toContain('No space left')
-    const terminal = await runToEnd(agent, { argv: ['sh', '-c', 'tty; stty size'], terminal: { rows: 30, columns: 100 } })
+    const terminal = await runToEnd(agent, {
+      argv: ['sh', '-c', 'tty; stty size'],
+      terminal: { rows: 30, columns: 100 },
+    })
     expect(terminal.stdout.toString()).toBe('/dev/pts/0\r\n30 100\r\n')
   })
 
@@ -68,14 +75,19 @@ describe('the bwrap runtime', () => {
     const shell = await openShell(agent, { shell: 'bash', env: ENV, cwd: '/workspace' })
     let out = ''
     await shell.run('mkdir d; cd d')
-    await shell.run('pwd', { onStdout: (data) => { out += data.toString() } })
+    await shell.run('pwd', {
+      onStdout: (data) => {
+        out += data.toString()
+      },
+    })
     expect(out).toBe('/workspace/d\n')
     await shell.close()
   })
 
   it('ends every process when it is stopped, daemons that ignore signals included', async () => {
     const { agent, stop, ended } = await house.launch()
-    const script = 'import os,signal,time\nif os.fork()==0:\n os.setsid()\n if os.fork()==0:\n  [signal.signal(s,signal.SIG_IGN) for s in (1,2,15)]\n  print("up",flush=True)\n  time.sleep(600)\n os._exit(0)'
+    const script =
+      'import os,signal,time\nif os.fork()==0:\n os.setsid()\n if os.fork()==0:\n  [signal.signal(s,signal.SIG_IGN) for s in (1,2,15)]\n  print("up",flush=True)\n  time.sleep(600)\n os._exit(0)'
     const daemon = await agent.spawn({ argv: ['python3', '-c', script], env: ENV, cwd: '/' })
     await readUntil(daemon, 'up')
     expect(processesOf(house.spec.hostUid).length).toBeGreaterThan(2)
@@ -88,8 +100,12 @@ describe('the bwrap runtime', () => {
 
   it('leaves no process behind when the server is killed', async () => {
     const program = fileURLToPath(new URL('../fixtures/bwrap-server.mjs', import.meta.url))
-    const server = spawn(process.execPath, [program, JSON.stringify({ ...house.spec, sandboxId: 'sb_orphan' })], { stdio: ['ignore', 'pipe', 'inherit'] })
-    const pid = Number(await new Promise<string>((resolve) => server.stdout.once('data', (data: Buffer) => resolve(data.toString()))))
+    const server = spawn(process.execPath, [program, JSON.stringify({ ...house.spec, sandboxId: 'sb_orphan' })], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    })
+    const pid = Number(
+      await new Promise<string>((resolve) => server.stdout.once('data', (data: Buffer) => resolve(data.toString()))),
+    )
     const init = Number(readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8'))
     const { ended, wait } = watchPid(init)
     server.kill('SIGKILL')
@@ -135,7 +151,10 @@ describe('the bwrap runtime', () => {
     ['limits.pids', { limits: { pids: 0 } }],
     ['limits.tmpBytes', { limits: { tmpBytes: 0.5 } }],
   ])('refuses a bad %s by its name', async (field, change) => {
-    await expect(house.launch(change)).rejects.toMatchObject({ code: 'failed', message: expect.stringContaining(field) as string })
+    await expect(house.launch(change)).rejects.toMatchObject({
+      code: 'failed',
+      message: expect.stringContaining(field) as string,
+    })
   })
 
   it.each([
@@ -143,7 +162,10 @@ describe('the bwrap runtime', () => {
     ['network', { network: { mode: 'full' as const } }],
     ['network', { network: { mode: 'allow-list' as const, allow: ['example.org'] } }],
   ])('refuses %s, which it cannot give', async (field, change) => {
-    await expect(house.launch(change)).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining(field) as string })
+    await expect(house.launch(change)).rejects.toMatchObject({
+      code: 'unsupported',
+      message: expect.stringContaining(field) as string,
+    })
   })
 })
 
@@ -182,13 +204,18 @@ describe('the limits of a bwrap sandbox', () => {
   it('let exactly that many processes run', async () => {
     const { agent } = await house.launch({ limits: { pids: 3 } })
     const held = await Promise.all([1, 2, 3].map(() => agent.spawn({ argv: ['cat'], env: ENV, cwd: '/', stdin: true })))
-    await expect(agent.spawn({ argv: ['true'], env: ENV, cwd: '/' })).rejects.toMatchObject({ code: 'spawn', errno: 'EAGAIN' })
+    await expect(agent.spawn({ argv: ['true'], env: ENV, cwd: '/' })).rejects.toMatchObject({
+      code: 'spawn',
+      errno: 'EAGAIN',
+    })
     for (const one of held) one.stdin?.end()
     await Promise.all(held.map((one) => one.exited))
   })
 
   it('are written to the group before anything runs', async () => {
-    const { pid } = await house.launch({ limits: { memoryBytes: 128 << 20, pids: 50, cpuQuotaUs: 50_000, cpuShares: 512 } })
+    const { pid } = await house.launch({
+      limits: { memoryBytes: 128 << 20, pids: 50, cpuQuotaUs: 50_000, cpuShares: 512 },
+    })
     const membership = readFileSync(`/proc/${pid}/cgroup`, 'utf8')
     expect(membership).toContain(`/croft-${house.spec.instance}-sb_1`)
   })
@@ -217,7 +244,10 @@ function processesOf(uid: number): string[] {
 }
 
 function groupsOf(instance: string): string[] {
-  return execFileSync('find', ['/sys/fs/cgroup', '-type', 'd', '-name', `croft-${instance}-*`]).toString().split('\n').filter(Boolean)
+  return execFileSync('find', ['/sys/fs/cgroup', '-type', 'd', '-name', `croft-${instance}-*`])
+    .toString()
+    .split('\n')
+    .filter(Boolean)
 }
 
 /** `tail` waits for a process that is not its child by the kernel's notice. */
@@ -229,4 +259,3 @@ function watchPid(pid: number): { ended: () => boolean; wait: Promise<unknown> }
   }
   return { ended: gone, wait: new Promise((resolve) => waiting.once('exit', resolve)) }
 }
-

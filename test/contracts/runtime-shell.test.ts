@@ -17,10 +17,13 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
   let shell: Shell
 
   beforeEach(async () => {
-    shell = await openShell(alone.agent, { shell: name, env: ENV, cwd: '/', interruptGraceMs: 100 })
+    shell = await openShell(alone.agent, { shell: name, env: ENV, cwd: '/', interruptGraceMs: 10_000 })
   })
 
-  async function run(command: string, options: ShellRunOptions = {}): Promise<ShellResult & { stdout: string; stderr: string }> {
+  async function run(
+    command: string,
+    options: ShellRunOptions = {},
+  ): Promise<ShellResult & { stdout: string; stderr: string }> {
     const stdout: Buffer[] = []
     const stderr: Buffer[] = []
     const result = await shell.run(command, {
@@ -28,7 +31,11 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
       onStderr: (data) => void stderr.push(data),
       ...options,
     })
-    return { ...result, stdout: Buffer.concat(stdout).toString('latin1'), stderr: Buffer.concat(stderr).toString('latin1') }
+    return {
+      ...result,
+      stdout: Buffer.concat(stdout).toString('latin1'),
+      stderr: Buffer.concat(stderr).toString('latin1'),
+    }
   }
 
   it('keeps directory, variables, functions and options', async () => {
@@ -39,7 +46,12 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
   })
 
   it('gives each command its own stdout, stderr and exit code', async () => {
-    expect(await run('echo out; echo err >&2; (exit 7)')).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 7, shellEnded: false })
+    expect(await run('echo out; echo err >&2; (exit 7)')).toMatchObject({
+      stdout: 'out\n',
+      stderr: 'err\n',
+      exitCode: 7,
+      shellEnded: false,
+    })
     expect(await run('true')).toMatchObject({ stdout: '', stderr: '', exitCode: 0 })
     expect(await run('no-such-program')).toMatchObject({ exitCode: 127 })
   })
@@ -131,6 +143,7 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
   })
 
   it('ends with a command that does not let itself be interrupted', async () => {
+    shell = await openShell(alone.agent, { shell: name, env: ENV, cwd: '/', interruptGraceMs: 100 })
     const stubborn = await run('trap "" INT; while :; do :; done', { timeoutMs: 50 })
     expect(stubborn).toMatchObject({ timedOut: true, shellEnded: true, exitCode: 137 })
     await shell.closed
@@ -148,7 +161,7 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
     let seen = 0
     let over = false
     const release: (() => void)[] = []
-    const running = shell.run("head -c 2000000 /dev/zero", {
+    const running = shell.run('head -c 2000000 /dev/zero', {
       onStdout: (data) => {
         seen += data.length
         return new Promise((resolve) => release.push(resolve))
@@ -171,19 +184,27 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
     await shell.close()
     expect(stdout).toMatch(/^\d+\n\d+\n$/)
     // Dead, and not yet waited for at most: then there is no program in it.
-    const { stdout: alive } = await sh(alone.agent, `for p in ${stdout.replaceAll('\n', ' ')}; do readlink /proc/$p/exe; done`)
+    const { stdout: alive } = await sh(
+      alone.agent,
+      `for p in ${stdout.replaceAll('\n', ' ')}; do readlink /proc/$p/exe; done`,
+    )
     expect(alive.toString()).toBe('')
   })
 })
 
 describe('opening a session', () => {
   it.each(['no-such-shell', 'cat', 'true'])('fails with %s, which is no shell', async (shell) => {
-    await expect(openShell(alone.agent, { shell, env: ENV, cwd: '/', startTimeoutMs: 200 })).rejects.toMatchObject({ code: 'failed' })
+    await expect(openShell(alone.agent, { shell, env: ENV, cwd: '/', startTimeoutMs: 200 })).rejects.toMatchObject({
+      code: 'failed',
+    })
   })
 
   it('refuses a command with a NUL', async () => {
     const shell = await openShell(alone.agent, { env: ENV, cwd: '/' })
-    await expect(shell.run('a\0b')).rejects.toMatchObject({ code: 'invalid', message: expect.stringContaining('command') as string })
+    await expect(shell.run('a\0b')).rejects.toMatchObject({
+      code: 'invalid',
+      message: expect.stringContaining('command') as string,
+    })
     await shell.close()
   })
 })

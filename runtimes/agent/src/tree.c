@@ -4,7 +4,6 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 /*
@@ -22,7 +22,8 @@
  * member of every tree, and one that took the mark of an older command escapes this signal, not the sandbox.
  */
 #define MARK_BASE ((rlim_t)1 << 62)
-#define MAX_PASSES 16
+#define MAX_PASSES 64
+#define BETWEEN_PASSES_NS 500000
 
 static int proc_fd = -1;
 
@@ -61,7 +62,7 @@ static bool is_dead(pid_t pid)
   return end == NULL || end[1] == '\0' || end[2] == 'Z' || end[2] == 'X';
 }
 
-static int signal_pass(uint32_t id, pid_t leader, int signal, enum signal_target target)
+static int signal_pass(uint32_t id, pid_t leader, int signal)
 {
   static char entries[16384] __attribute__((aligned(8)));
   pid_t self = getpid();
@@ -75,7 +76,6 @@ static int signal_pass(uint32_t id, pid_t leader, int signal, enum signal_target
       at += entry->d_reclen;
       pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10);
       if (pid <= 0 || pid == self || !(pid == leader || is_marked(pid, id))) continue;
-      if (target == TO_GROUP && getpgid(pid) != leader) continue;
       if (is_dead(pid)) continue;
       if (kill(pid, signal) == 0) found++;
     }
@@ -84,16 +84,21 @@ static int signal_pass(uint32_t id, pid_t leader, int signal, enum signal_target
 
 void tree_signal(uint32_t id, pid_t leader, int signal, enum signal_target target)
 {
-  if (target == TO_PROCESS || (target == TO_GROUP && leader > 0)) {
+  if (target != TO_TREE) {
+    /* Once it has been reaped its number may be somebody else's, as a process and as a group. */
     if (leader > 0) (void)kill(target == TO_GROUP ? -leader : leader, signal);
     return;
   }
   /*
    * A process that has SIGKILL pending can no longer fork, so each pass leaves only what was born behind its
-   * back; the passes end when one finds nobody alive.
+   * back. The passes end when one finds nobody alive, so that the leader's exit, which is reaped after this,
+   * says that all of the tree is dead. One that the kernel holds on to is not waited for beyond the last.
    */
   int passes = signal == SIGKILL ? MAX_PASSES : 1;
-  while (passes-- > 0 && signal_pass(id, leader, signal, TO_TREE) > 0) sched_yield();
+  for (int pass = 1; signal_pass(id, leader, signal) > 0 && pass < passes; pass++) {
+    const struct timespec wait = {.tv_nsec = BETWEEN_PASSES_NS};
+    (void)nanosleep(&wait, NULL);
+  }
 }
 
 void tree_end_children(void)
