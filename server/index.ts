@@ -1,4 +1,4 @@
 export { ConfigError } from './config/config-error.ts'
-export { type Sources, loadConfig } from './config/load.ts'
+export { loadConfig, type Sources } from './config/load.ts'
 export type { Config } from './config/schema.ts'
 export { type Server, startServer } from './server.ts'

@@ -1,7 +1,7 @@
 #!/usr/bin/env node
 import { writeSync } from 'node:fs'
 import { ConfigError } from './config/config-error.ts'
-import { type Flags, USAGE, parseFlags } from './config/flags.ts'
+import { type Flags, parseFlags, USAGE } from './config/flags.ts'
 import { loadConfig } from './config/load.ts'
 import { packageVersion } from './observability/version.ts'
 import { type Server, startServer } from './server.ts'
@@ -27,7 +27,11 @@ async function run(args: readonly string[]): Promise<number> {
   try {
     const { settings, configFile } = flags
     const surroundings = { uid: process.getuid?.() ?? 0, env: process.env }
-    const config = loadConfig({ flags: settings, ...(configFile === undefined ? {} : { file: configFile }), ...surroundings })
+    const config = loadConfig({
+      flags: settings,
+      ...(configFile === undefined ? {} : { file: configFile }),
+      ...surroundings,
+    })
     server = await startServer(config)
   } catch (error) {
     return fail(error, EXIT_FAILED)
@@ -57,7 +61,8 @@ async function serve(server: Server, { readyFd }: Flags): Promise<number> {
   if (readyFd !== undefined) sayReady(server, readyFd)
 
   const failure = await Promise.race([server.ended, signalled, broken])
-  if (failure !== undefined) server.log.fatal({ err: failure }, 'stopping, for the server is in a state that nobody foresaw')
+  if (failure !== undefined)
+    server.log.fatal({ err: failure }, 'stopping, for the server is in a state that nobody foresaw')
   await server.stop()
   return failure === undefined ? 0 : EXIT_FAILED
 }

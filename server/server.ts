@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
 import { openFsLayer } from '../fs-layer/index.ts'
+import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
 import { Store } from '../fs-layer/store/store.ts'
 import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
 import { CodebaseService, FileService, SandboxService, ServerService, SnapshotService } from '../proto/index.ts'
@@ -12,6 +12,7 @@ import { Listeners } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
 import { codebaseService } from './codebases/codebase-service.ts'
 import { Codebases } from './codebases/codebases.ts'
+import { deferred } from './concurrency/deferred.ts'
 import { Serial } from './concurrency/serial.ts'
 import { Undo } from './concurrency/undo.ts'
 import { ConfigError } from './config/config-error.ts'
@@ -20,7 +21,7 @@ import { fileService } from './files/file-service.ts'
 import { Clock } from './life/clock.ts'
 import { openDataDir } from './life/data-dir.ts'
 import { Idle } from './life/idle.ts'
-import { type Logger, createLog } from './observability/log.ts'
+import { createLog, type Logger } from './observability/log.ts'
 import { HostUids } from './sandboxes/host-uids.ts'
 import { MountDirs } from './sandboxes/mount-dirs.ts'
 import { Probes } from './sandboxes/probes.ts'
@@ -83,10 +84,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const runtimes = createRuntimes({ bwrap: { stateDir: join(config.mountDir, 'bwrap') } })
   const probes = new Probes(runtimes)
   const serial = new Serial()
-  const codebases = new Codebases(
-    { limits, emptyRoot: await emptyRootOf(store) },
-    { store, records, serial, nowMs },
-  )
+  const codebases = new Codebases({ limits, emptyRoot: await emptyRootOf(store) }, { store, records, serial, nowMs })
   const mountDirs = MountDirs.open(join(config.mountDir, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
@@ -176,18 +174,11 @@ async function emptyRootOf(store: Store): Promise<string> {
 function defaultRuntimeOf({ defaultRuntime }: Config, runtimes: ReadonlyMap<RuntimeName, unknown>): RuntimeName {
   const found = [...runtimes.keys()].find((name) => name === defaultRuntime)
   if (found !== undefined) return found
-  throw new ConfigError(`\`defaultRuntime\`: there is no runtime \`${defaultRuntime}\`: there are ${[...runtimes.keys()].join(', ')}`)
+  throw new ConfigError(
+    `\`defaultRuntime\`: there is no runtime \`${defaultRuntime}\`: there are ${[...runtimes.keys()].join(', ')}`,
+  )
 }
 
 function isLoopback({ host }: ListenAddress): boolean {
   return host === '::1' || host.startsWith('127.')
-}
-
-/** `Promise.withResolvers`, which Node 20 does not have. */
-function deferred<T>(): { promise: Promise<T>; resolve: (value: T) => void } {
-  let resolve: (value: T) => void = () => {}
-  const promise = new Promise<T>((settle) => {
-    resolve = settle
-  })
-  return { promise, resolve }
 }

@@ -1,14 +1,14 @@
 import { randomUUID } from 'node:crypto'
-import { type DescMethod, type DescService, type MessageInitShape, create } from '@bufbuild/protobuf'
+import { create, type DescMethod, type DescService, type MessageInitShape } from '@bufbuild/protobuf'
 import {
   Metadata,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
   type ServerWritableStream,
-  type UntypedServiceImplementation,
   type sendUnaryData,
   status,
+  type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
 import { toCroftError } from '../errors/to-croft-error.ts'
 import { trailersOf } from '../errors/trailers.ts'
@@ -43,11 +43,18 @@ function adapt(method: DescMethod, handler: AnyHandler, calls: Calls) {
   const responseStream = method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming'
   return responseStream
     ? (transport: ServerWritableStream<object, object> | ServerDuplexStream<object, object>) => {
-        const request = requestStream ? requestsOf(transport as ServerDuplexStream<object, object>) : requestOf(transport)
+        const request = requestStream
+          ? requestsOf(transport as ServerDuplexStream<object, object>)
+          : requestOf(transport)
         void serveStream(method, handler, calls, transport, request)
       }
-    : (transport: ServerUnaryCall<object, object> | ServerReadableStream<object, object>, reply: sendUnaryData<object>) => {
-        const request = requestStream ? requestsOf(transport as ServerReadableStream<object, object>) : requestOf(transport)
+    : (
+        transport: ServerUnaryCall<object, object> | ServerReadableStream<object, object>,
+        reply: sendUnaryData<object>,
+      ) => {
+        const request = requestStream
+          ? requestsOf(transport as ServerReadableStream<object, object>)
+          : requestOf(transport)
         serveOne(method, handler, calls, transport, request, reply)
       }
 }
@@ -68,10 +75,12 @@ function serveOne(
   try {
     call = calls.begin(method.name, transport)
     const opened = call
-    ;(handler(request, opened) as Promise<Init>).then((answer) => {
-      reply(null, create(method.output, answer))
-      calls.end(opened)
-    }).catch(fail)
+    ;(handler(request, opened) as Promise<Init>)
+      .then((answer) => {
+        reply(null, create(method.output, answer))
+        calls.end(opened)
+      })
+      .catch(fail)
   } catch (error) {
     fail(error)
   }

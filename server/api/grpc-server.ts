@@ -1,6 +1,6 @@
-import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
-import type { DescService } from '@bufbuild/protobuf'
 import type { Duplex } from 'node:stream'
+import type { DescService } from '@bufbuild/protobuf'
+import { Server as GrpcServer, ServerCredentials } from '@grpc/grpc-js'
 import type { Logger } from 'pino'
 import { serviceDefinition } from '../../proto/index.ts'
 import { implement } from './adapter.ts'

@@ -1,5 +1,5 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs'
-import { type AddressInfo, type Server, type Socket, connect, createServer } from 'node:net'
+import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
 import { ConfigError } from '../config/config-error.ts'
 import type { ListenAddress } from '../config/schema.ts'

@@ -10,7 +10,11 @@ export interface ServerServiceDependencies {
   readonly probe: (runtime: RuntimeName) => Promise<Probe> | undefined
 }
 
-export function serverService({ instance, runtimes, probe }: ServerServiceDependencies): Handlers<typeof ServerService> {
+export function serverService({
+  instance,
+  runtimes,
+  probe,
+}: ServerServiceDependencies): Handlers<typeof ServerService> {
   const version = packageVersion()
   return {
     getServerInfo: async () => ({

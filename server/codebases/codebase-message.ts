@@ -1,7 +1,7 @@
-import { type MessageInitShape } from '@bufbuild/protobuf'
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
-import type { CodebaseSchema } from '../../proto/index.ts'
 import type { Root } from '../../fs-layer/store/objects.ts'
+import type { CodebaseSchema } from '../../proto/index.ts'
 import type { CodebaseRecord } from '../records/record-types.ts'
 
 /** `root` is the one of the record. */

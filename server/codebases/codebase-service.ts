@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { CodebaseService, FileInfoSchema } from '../../proto/index.ts'
 import { list, lookup } from '../../fs-layer/store/lookup.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
+import type { CodebaseService, FileInfoSchema } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
 import { timestampOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'

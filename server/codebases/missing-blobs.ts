@@ -1,8 +1,8 @@
-import type { PutTreeRequest_Blob } from '../../proto/index.ts'
 import { MAX_INLINE_BYTES } from '../../fs-layer/store/limits.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { BlobUpload } from '../../fs-layer/store/upload.ts'
+import type { PutTreeRequest_Blob } from '../../proto/index.ts'
 import { invalid } from '../errors/croft-error.ts'
 
 export interface WantedBlob {
@@ -29,7 +29,8 @@ export class MissingBlobs implements AsyncDisposable {
     files.forEach(({ hash, size, field }, index) => {
       const right = known[index] ?? this.#sizes.get(hash)
       if (right === undefined) this.#sizes.set(hash, size)
-      else if (right !== size) throw invalid(`${field}.size`, `is ${size}, but the blob of that hash has ${right} bytes`)
+      else if (right !== size)
+        throw invalid(`${field}.size`, `is ${size}, but the blob of that hash has ${right} bytes`)
     })
   }
 
@@ -65,7 +66,8 @@ export class MissingBlobs implements AsyncDisposable {
   async commit(): Promise<void> {
     await this.#upload.commit()
     const [hash] = this.#sizes.keys()
-    if (hash !== undefined) throw invalid('finish', `came too early: ${this.#sizes.size} blobs are missing, ${hash} is one`)
+    if (hash !== undefined)
+      throw invalid('finish', `came too early: ${this.#sizes.size} blobs are missing, ${hash} is one`)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

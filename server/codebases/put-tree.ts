@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import type { PutTreeRequest, PutTreeRequest_Start, PutTreeResponseSchema } from '../../proto/index.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { TreeBuilder } from '../../fs-layer/store/tree-builder.ts'
+import type { PutTreeRequest, PutTreeRequest_Start, PutTreeResponseSchema } from '../../proto/index.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { codebaseMessage } from './codebase-message.ts'

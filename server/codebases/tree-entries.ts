@@ -1,6 +1,6 @@
-import type { PutTreeRequest_Entry } from '../../proto/index.ts'
 import { HASH_BYTES } from '../../fs-layer/store/hash.ts'
 import type { TreeBuilder } from '../../fs-layer/store/tree-builder.ts'
+import type { PutTreeRequest_Entry } from '../../proto/index.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import type { MissingBlobs, WantedBlob } from './missing-blobs.ts'
@@ -52,7 +52,9 @@ function sizeOf(size: bigint, index: number, limits: Limits): number {
   const field = `entries[${index}].file.size`
   if (size < 0n) throw invalid(field, 'must not be negative')
   if (size > BigInt(limits.maxUploadBytes)) {
-    throw new CroftError('RESOURCE_EXHAUSTED', `${field} is over the limit of ${limits.maxUploadBytes} bytes`, { field })
+    throw new CroftError('RESOURCE_EXHAUSTED', `${field} is over the limit of ${limits.maxUploadBytes} bytes`, {
+      field,
+    })
   }
   return Number(size)
 }

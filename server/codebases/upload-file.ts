@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
-import type { UploadChunk, UploadChunk_Metadata } from '../../proto/index.ts'
 import { replaceFile } from '../../fs-layer/store/edit.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
+import type { UploadChunk, UploadChunk_Metadata } from '../../proto/index.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { parseUploadPath } from '../files/view-path.ts'
@@ -31,7 +31,10 @@ export async function uploadFile(
   const mode = modeOf(metadata)
 
   const md5 = createHash('md5')
-  const blob = await store.putBlob({}, dataOf(stream, size, (data) => md5.update(data)))
+  const blob = await store.putBlob(
+    {},
+    dataOf(stream, size, (data) => md5.update(data)),
+  )
   const mtimeMs = nowMs()
   await codebases.change(codebaseId, (current) =>
     replaceFile(store, current.root, path, {
@@ -56,9 +59,13 @@ async function firstOf(stream: AsyncIterator<UploadChunk>): Promise<UploadChunk_
 function sizeOf({ totalSize }: UploadChunk_Metadata, limits: Limits): number {
   if (totalSize < 0n) throw invalid('metadata.total_size', 'must not be negative')
   if (totalSize > BigInt(limits.maxUploadBytes)) {
-    throw new CroftError('RESOURCE_EXHAUSTED', `metadata.total_size is over the limit of ${limits.maxUploadBytes} bytes`, {
-      field: 'metadata.total_size',
-    })
+    throw new CroftError(
+      'RESOURCE_EXHAUSTED',
+      `metadata.total_size is over the limit of ${limits.maxUploadBytes} bytes`,
+      {
+        field: 'metadata.total_size',
+      },
+    )
   }
   return Number(totalSize)
 }
@@ -82,5 +89,6 @@ async function* dataOf(
     onData(content.value)
     yield Buffer.from(content.value.buffer, content.value.byteOffset, content.value.length)
   }
-  if (received < totalSize) throw invalid('metadata.total_size', `is ${totalSize}, but only ${received} bytes were sent`)
+  if (received < totalSize)
+    throw invalid('metadata.total_size', `is ${totalSize}, but only ${received} bytes were sent`)
 }

@@ -1,18 +1,11 @@
 import { expect, it } from 'vitest'
+import { deferred } from './deferred.ts'
 import { Serial } from './serial.ts'
-
-function gate() {
-  let open = () => {}
-  const opened = new Promise<void>((resolve) => {
-    open = resolve
-  })
-  return { open, opened }
-}
 
 it('work of one key follows one another, of another key does not wait', async () => {
   const serial = new Serial()
   const order: string[] = []
-  const { open, opened } = gate()
+  const { promise: opened, resolve: open } = deferred<void>()
   const first = serial.run('a', async () => {
     await opened
     order.push('a1')
@@ -34,7 +27,7 @@ it('a failure is told to whoever asked, and the next one runs all the same', asy
 
 it('idle waits for what was begun, failed or not', async () => {
   const serial = new Serial()
-  const { open, opened } = gate()
+  const { promise: opened, resolve: open } = deferred<void>()
   let done = false
   const failing = serial.run('a', async () => {
     await opened

@@ -19,7 +19,7 @@ it('does nothing the second time', async () => {
   undo.add(() => {
     times += 1
   })
-  await undo.run(() => {})
-  await undo.run(() => {})
+  await undo.run(() => undefined)
+  await undo.run(() => undefined)
   expect(times).toBe(1)
 })

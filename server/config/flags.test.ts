@@ -3,7 +3,18 @@ import { ConfigError } from './config-error.ts'
 import { parseFlags } from './flags.ts'
 
 it('flags become settings in the shape of the file', () => {
-  const args = ['serve', '--data-dir', '/d', '--listen', '--limit', 'pageSizeMax=7', '--limit', 'maxLabels=0', '--idle-exit', '9']
+  const args = [
+    'serve',
+    '--data-dir',
+    '/d',
+    '--listen',
+    '--limit',
+    'pageSizeMax=7',
+    '--limit',
+    'maxLabels=0',
+    '--idle-exit',
+    '9',
+  ]
   expect(parseFlags(args)).toEqual({
     help: false,
     version: false,

@@ -37,7 +37,9 @@ describe('where settings come from', () => {
   })
 
   it('a flag outweighs the environment, that the file, that the default', () => {
-    const file = fileWith('dataDir: /file\nsocket: /file.sock\nlogLevel: debug\nlimits:\n  pageSizeMax: 5\n  pageSizeDefault: 3\n')
+    const file = fileWith(
+      'dataDir: /file\nsocket: /file.sock\nlogLevel: debug\nlimits:\n  pageSizeMax: 5\n  pageSizeDefault: 3\n',
+    )
     const env = { CROFT_DATA_DIR: '/env', CROFT_SOCKET: '/env.sock', CROFT_LIMITS_PAGE_SIZE_MAX: '6' }
     const config = loadConfig({ uid: 0, env, file, flags: { dataDir: '/flag' } })
     expect(config).toMatchObject({ dataDir: '/flag', socket: '/env.sock', logLevel: 'debug' })

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { parse as parseYaml } from 'yaml'
-import { z } from 'zod'
+import type { z } from 'zod'
 import { ConfigError } from './config-error.ts'
 import { limitsSchema } from './limits.ts'
-import { type Surroundings, defaultDataDir, defaultMountDir, defaultSocket } from './locations.ts'
+import { defaultDataDir, defaultMountDir, defaultSocket, type Surroundings } from './locations.ts'
 import { type Config, configSchema } from './schema.ts'
 
 export interface Sources extends Surroundings {

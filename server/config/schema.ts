@@ -46,7 +46,11 @@ export const configSchema = z.strictObject({
   defaultRuntime: z.string().default('bwrap'),
   hostUids: hostUidsSchema.prefault({}),
   /** The server ends when for so many seconds no client was connected and no sandbox ran. Default: never. */
-  idleExitSeconds: z.int().min(1).max(86_400 * 24).optional(),
+  idleExitSeconds: z
+    .int()
+    .min(1)
+    .max(86_400 * 24)
+    .optional(),
   limits: limitsSchema.prefault({}),
 })
 

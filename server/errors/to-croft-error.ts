@@ -3,7 +3,7 @@ import { Errno } from '../../fs-layer/protocol/errno.ts'
 import { StoreError, type StoreErrorCode } from '../../fs-layer/store/store-error.ts'
 import { AgentError } from '../../runtimes/contract/agent.ts'
 import { RuntimeError } from '../../runtimes/contract/runtime.ts'
-import { CroftError, type StatusName, invalid, printable } from './croft-error.ts'
+import { CroftError, invalid, printable, type StatusName } from './croft-error.ts'
 import { errnoToCroftError } from './errno-status.ts'
 
 /**

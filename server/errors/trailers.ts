@@ -1,7 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf'
-import { anyPack } from '@bufbuild/protobuf/wkt'
-import { AnySchema } from '@bufbuild/protobuf/wkt'
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire'
+import { AnySchema, anyPack } from '@bufbuild/protobuf/wkt'
 import { Metadata, status } from '@grpc/grpc-js'
 import type { CroftError } from './croft-error.ts'
 

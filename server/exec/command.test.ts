@@ -1,4 +1,4 @@
-import { type MessageInitShape, create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { describe, expect, it } from 'vitest'
 import { ExecRequestSchema } from '../../proto/index.ts'
 import { limitsSchema } from '../config/limits.ts'
@@ -47,7 +47,10 @@ describe('what is run', () => {
 
   it('stdin is text or bytes', () => {
     expect(parse({ command: 'x', stdin: 'é' }).input).toEqual(Buffer.from('é'))
-    expect(parse({ command: 'x', stdinBytes: Uint8Array.of(0) })).toMatchObject({ input: Buffer.of(0), spec: { stdin: true } })
+    expect(parse({ command: 'x', stdinBytes: Uint8Array.of(0) })).toMatchObject({
+      input: Buffer.of(0),
+      spec: { stdin: true },
+    })
   })
 })
 

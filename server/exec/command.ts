@@ -28,7 +28,10 @@ export interface CommandContext {
 }
 
 /** What a request asks to be run. Throws INVALID_ARGUMENT naming the field. */
-export function parseCommand(request: ExecRequest, { limits, workspace, liveInput, terminal }: CommandContext): Command {
+export function parseCommand(
+  request: ExecRequest,
+  { limits, workspace, liveInput, terminal }: CommandContext,
+): Command {
   const input = parseInput(request)
   if (liveInput === true && input !== undefined) throw invalid('stdin', 'must come in messages of its own here')
   return {

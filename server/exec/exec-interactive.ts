@@ -1,11 +1,11 @@
-import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Writable } from 'node:stream'
+import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ExecInput, ExecInput_Start, ExecInput_Terminal, ExecOutputSchema } from '../../proto/index.ts'
 import type { AgentProcess } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { type Running, WORKSPACE } from '../sandboxes/running.ts'
-import { type Terminal, parseCommand } from './command.ts'
+import { parseCommand, type Terminal } from './command.ts'
 import { execStream } from './exec-stream.ts'
 
 /** The kernel keeps a terminal's size in 16 bits. */

@@ -1,4 +1,4 @@
-import { type MessageInitShape, create } from '@bufbuild/protobuf'
+import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { type ExecResult, ExecResultSchema } from '../../proto/index.ts'
 import type { AgentProcess } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
@@ -6,8 +6,8 @@ import { CroftError } from '../errors/croft-error.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
 import { CappedOutput, ended } from './output.ts'
-import { MAX_GRACES, isNotStarted, startProcess } from './process.ts'
-import { type Outcome, execResult, notStartedResult } from './result.ts'
+import { isNotStarted, MAX_GRACES, startProcess } from './process.ts'
+import { execResult, notStartedResult, type Outcome } from './result.ts'
 
 /**
  * Runs a command to its end and gives back what it printed, up to the cap. Throws DEADLINE_EXCEEDED with the

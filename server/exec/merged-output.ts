@@ -20,7 +20,7 @@ export async function* mergedOutput(process: AgentProcess, graceMs: number): Asy
   const waiting: OutputPiece[] = []
   let waitingBytes = 0
   let open = 2
-  let wake = () => {}
+  let wake: () => void = () => undefined
   let exited: ExitStatus | undefined
   let failure: { readonly error: unknown } | undefined
   const streams = [process.stdout, process.stderr]

@@ -53,7 +53,8 @@ describe('output as text', () => {
       fc.property(fc.uint8Array({ maxLength: 64 }), fc.boolean(), (data, truncated) => {
         const { text, bytes } = outputText(Buffer.from(data), truncated, 64)
         expect(Buffer.byteLength(text)).toBeLessThanOrEqual(64)
-        if (bytes === undefined) expect(Buffer.from(data).subarray(0, Buffer.byteLength(text))).toEqual(Buffer.from(text))
+        if (bytes === undefined)
+          expect(Buffer.from(data).subarray(0, Buffer.byteLength(text))).toEqual(Buffer.from(text))
         else expect(bytes).toEqual(Buffer.from(data))
       }),
     )

@@ -1,10 +1,10 @@
 import { constants } from 'node:os'
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { durationOf } from '../api/wire-time.ts'
 import type { ExecExitSchema, ExecResultSchema } from '../../proto/index.ts'
 import type { ExitStatus } from '../../runtimes/contract/agent.ts'
+import { durationOf } from '../api/wire-time.ts'
 import { type CappedOutput, outputText } from './output.ts'
-import { type NotStarted, exitCodeOf } from './process.ts'
+import { exitCodeOf, type NotStarted } from './process.ts'
 
 export interface Outcome {
   readonly status: ExitStatus

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { NodeInfo, Principal as ViewPrincipal } from '../../fs-layer/index.ts'
-import { FileKind, type FileEntrySchema, Principal } from '../../proto/index.ts'
+import { type FileEntrySchema, FileKind, Principal } from '../../proto/index.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { pathBytes } from './view-path.ts'
 

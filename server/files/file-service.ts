@@ -1,6 +1,6 @@
+import type { ViewHandle } from '../../fs-layer/index.ts'
 import { Errno } from '../../fs-layer/protocol/errno.ts'
 import type { ByteString } from '../../fs-layer/protocol/filesystem.ts'
-import type { ViewHandle } from '../../fs-layer/index.ts'
 import type { FileService, WriteFileRequest } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
 import type { Limits } from '../config/limits.ts'
@@ -59,7 +59,8 @@ export function fileService({ sandboxes, views, limits }: FileServiceDependencie
     writeFile: async (requests) => {
       const stream = requests[Symbol.asyncIterator]()
       const first = await stream.next()
-      if (first.done === true || first.value.message.case !== 'start') throw invalid('start', 'must be the first message')
+      if (first.done === true || first.value.message.case !== 'start')
+        throw invalid('start', 'must be the first message')
       const start = first.value.message.value
       const path = parseEntryPath(start.path, 'start.path')
       const as = parsePrincipal(start.principal)

@@ -31,7 +31,9 @@ describe('a path of a view', () => {
     [`${'d/'.repeat(2048)}x`, /4096 bytes/],
   ])('%j is refused by the name of its field', (given, problem) => {
     expect(() => parseViewPath(given, 'the.field')).toThrow(problem)
-    expect(() => parseViewPath(given, 'the.field')).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'the.field' }))
+    expect(() => parseViewPath(given, 'the.field')).toThrow(
+      expect.objectContaining({ code: 'INVALID_ARGUMENT', field: 'the.field' }),
+    )
   })
 
   it('a name of 255 bytes and a path of 4096 are taken', () => {

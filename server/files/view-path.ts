@@ -24,7 +24,8 @@ export function parseViewPath(path: Uint8Array | string, field: string): ByteStr
 /** As `parseViewPath`, of something in a directory: the root and, as uploads have no root to start from, a leading slash are refused. */
 export function parseUploadPath(path: string, field: string): ByteString {
   if (path === '') throw invalid(field, 'is missing')
-  if (path.startsWith('/')) throw invalid(field, 'must be relative to the root of the codebase, without a leading slash')
+  if (path.startsWith('/'))
+    throw invalid(field, 'must be relative to the root of the codebase, without a leading slash')
   return parseViewPath(path, field)
 }
 

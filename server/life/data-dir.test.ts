@@ -36,7 +36,11 @@ it('a torn note of the last server stops nobody', async () => {
   writeFileSync(join(dir, 'server.json'), '{"pid": 1')
   const { records, previousInstance } = await openDataDir(dir, 'one')
   expect(previousInstance).toBeUndefined()
-  expect(JSON.parse(readFileSync(join(dir, 'server.json'), 'utf8'))).toEqual({ pid: process.pid, instance: 'one', clean: false })
+  expect(JSON.parse(readFileSync(join(dir, 'server.json'), 'utf8'))).toEqual({
+    pid: process.pid,
+    instance: 'one',
+    clean: false,
+  })
   await records[Symbol.asyncDispose]()
 })
 

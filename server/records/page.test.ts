@@ -4,7 +4,12 @@ import { pageOf } from './page.ts'
 
 const all = Array.from({ length: 7 }, (_, index) => ({ sequence: index + 1 }))
 
-function page(records: Iterable<{ sequence: number }>, pageSize: number, pageToken = '', matches = (_: { sequence: number }) => true) {
+function page(
+  records: Iterable<{ sequence: number }>,
+  pageSize: number,
+  pageToken = '',
+  matches = (_: { sequence: number }) => true,
+) {
   return pageOf(records, { pageSize, pageToken, defaultSize: 2, maxSize: 4 }, matches)
 }
 

@@ -22,7 +22,8 @@ function codebase(id: string, sequence: number): CodebaseRecord {
 it('records are there after a restart, in the order in which they were made', async () => {
   {
     await using records = await Records.open(dir)
-    for (const id of ['cb_z', 'cb_a', 'cb_m']) await records.codebases.put(codebase(id, records.codebases.nextSequence()))
+    for (const id of ['cb_z', 'cb_a', 'cb_m'])
+      await records.codebases.put(codebase(id, records.codebases.nextSequence()))
     await records.codebases.delete('cb_a')
   }
   await using records = await Records.open(dir)

@@ -6,7 +6,7 @@ import {
   type ResourceLimits as ResourceLimitsMessage,
   RuntimeType,
 } from '../../proto/index.ts'
-import type { Limits as ResourceLimits, Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { Probe, Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { checkId } from '../records/ids.ts'
@@ -64,7 +64,8 @@ function parseRuntime(type: RuntimeType, fallback: RuntimeName): RuntimeName {
 
 function parseLabels(labels: Readonly<Record<string, string>>, limits: Limits): Record<string, string> {
   const entries = Object.entries(labels)
-  if (entries.length > limits.maxLabels) throw invalid('labels', `are ${entries.length}, over the limit of ${limits.maxLabels}`)
+  if (entries.length > limits.maxLabels)
+    throw invalid('labels', `are ${entries.length}, over the limit of ${limits.maxLabels}`)
   for (const [key, value] of entries) {
     if (key === '') throw invalid('labels', 'contain an empty key')
     if (Buffer.byteLength(key) > limits.maxLabelKeyBytes) {
@@ -78,7 +79,8 @@ function parseLabels(labels: Readonly<Record<string, string>>, limits: Limits): 
 }
 
 function parseImage(image: string, limits: Limits): string {
-  if (Buffer.byteLength(image) > limits.maxNameBytes) throw invalid('image', `is longer than ${limits.maxNameBytes} bytes`)
+  if (Buffer.byteLength(image) > limits.maxNameBytes)
+    throw invalid('image', `is longer than ${limits.maxNameBytes} bytes`)
   // As container engines have it; a leading `-` would be read as an option of their command lines.
   if (image !== '' && !/^[a-zA-Z0-9][\w./:@-]*$/.test(image)) throw invalid('image', 'is no name of an image')
   return image
@@ -112,7 +114,11 @@ interface Wishes {
 }
 
 /** What the runtime cannot do is refused now: a limit that holds nothing would be worse than none. */
-function checkAbilities({ image, resources, mode }: Wishes, runtime: RuntimeName, { available, capabilities }: Probe): void {
+function checkAbilities(
+  { image, resources, mode }: Wishes,
+  runtime: RuntimeName,
+  { available, capabilities }: Probe,
+): void {
   if (mode !== undefined && mode !== NetworkPolicy_Mode.UNSPECIFIED && mode !== NetworkPolicy_Mode.OFF) {
     throw unsupported('network.mode', `runtime ${runtime} gives sandboxes no network`)
   }
@@ -123,8 +129,10 @@ function checkAbilities({ image, resources, mode }: Wishes, runtime: RuntimeName
   if (resources.memoryBytes !== undefined && !capabilities.memoryLimit) {
     throw cannot('resources.memory_bytes', 'limit memory')
   }
-  if (resources.cpuQuotaUs !== undefined && !capabilities.cpuLimit) throw cannot('resources.cpu_quota', 'limit CPU time')
-  if (resources.cpuShares !== undefined && !capabilities.cpuLimit) throw cannot('resources.cpu_shares', 'share out CPU time')
+  if (resources.cpuQuotaUs !== undefined && !capabilities.cpuLimit)
+    throw cannot('resources.cpu_quota', 'limit CPU time')
+  if (resources.cpuShares !== undefined && !capabilities.cpuLimit)
+    throw cannot('resources.cpu_shares', 'share out CPU time')
   if (resources.pids !== undefined && !capabilities.pidsLimit) throw cannot('resources.pids_limit', 'limit processes')
 }
 

@@ -1,4 +1,4 @@
-import { chownSync, chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, rmdirSync } from 'node:fs'
+import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmdirSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { execa } from 'execa'
 
@@ -28,7 +28,8 @@ export class MountDirs {
   static open(dir: string): MountDirs {
     const firstMade = mkdirSync(dir, { recursive: true, mode: 0o711 })
     // The mask is the server's, and may have taken away what the sandboxes' users need.
-    for (let made = dir; firstMade !== undefined && made.startsWith(firstMade); made = dirname(made)) chmodSync(made, 0o711)
+    for (let made = dir; firstMade !== undefined && made.startsWith(firstMade); made = dirname(made))
+      chmodSync(made, 0o711)
     chmodSync(dir, 0o711)
     return new MountDirs(dir)
   }

@@ -33,9 +33,17 @@ it.each([
   ['permissions', '', Array.from({ length: 21 }, () => rule('a'))],
   ['preset', 'nice', []],
 ])('%s is named where it is bad', (field, preset, permissions) => {
-  expect(() => parseRules(preset, permissions, context)).toThrow(expect.objectContaining({ code: 'INVALID_ARGUMENT', field }))
+  expect(() => parseRules(preset, permissions, context)).toThrow(
+    expect.objectContaining({ code: 'INVALID_ARGUMENT', field }),
+  )
 })
 
 it('as many rules as the limit are taken', () => {
-  expect(parseRules('', Array.from({ length: 20 }, () => rule('a')), context)).toHaveLength(20)
+  expect(
+    parseRules(
+      '',
+      Array.from({ length: 20 }, () => rule('a')),
+      context,
+    ),
+  ).toHaveLength(20)
 })

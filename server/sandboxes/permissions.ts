@@ -2,9 +2,9 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { compilePolicy } from '../../fs-layer/policy/policy.ts'
 import { PolicyError } from '../../fs-layer/policy/policy-error.ts'
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
-import type { LevelName, PatternType as RuleType, Rule } from '../../fs-layer/policy/rule.ts'
+import type { LevelName, Rule, PatternType as RuleType } from '../../fs-layer/policy/rule.ts'
 import { PatternType, Permission, type PermissionRule, type PermissionRuleSchema } from '../../proto/index.ts'
-import { CroftError, invalid, printable } from '../errors/croft-error.ts'
+import { type CroftError, invalid, printable } from '../errors/croft-error.ts'
 
 /**
  * The rules in force: the preset's, then those of the request, which so win ties. Throws INVALID_ARGUMENT

@@ -12,7 +12,7 @@ import type { Records } from '../records/records.ts'
 import type { SandboxSpec } from './create-request.ts'
 import { type LaunchDependencies, launch, teardown } from './launch.ts'
 import { Running } from './running.ts'
-import { type SandboxEvent, checkStartable, checkStoppable, transition } from './transition.ts'
+import { checkStartable, checkStoppable, type SandboxEvent, transition } from './transition.ts'
 
 export interface SandboxesDependencies extends LaunchDependencies {
   readonly store: Store
@@ -73,7 +73,10 @@ export class Sandboxes implements AsyncDisposable {
     return serial.run(spec.codebaseId, async () => {
       const { root: base } = codebases.get(spec.codebaseId)
       if (records.sandboxes.size >= this.#limits.maxSandboxes) {
-        throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxSandboxes} sandboxes, which is the limit`)
+        throw new CroftError(
+          'RESOURCE_EXHAUSTED',
+          `there are ${this.#limits.maxSandboxes} sandboxes, which is the limit`,
+        )
       }
       const id = newId('sb')
       const createdAtMs = nowMs()

@@ -110,7 +110,8 @@ export class Views implements AsyncDisposable {
       owner,
     }
     const closing = this.#closing.get(sandbox.id)
-    const opening = closing === undefined ? this.#fsLayer.openView(spec) : closing.then(() => this.#fsLayer.openView(spec))
+    const opening =
+      closing === undefined ? this.#fsLayer.openView(spec) : closing.then(() => this.#fsLayer.openView(spec))
     const open: OpenView = { opening, handle: undefined, leases: 0, lastUsedMs: this.#nowMs() }
     opening.then(
       (handle) => {

@@ -1,5 +1,4 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { durationOf } from '../api/wire-time.ts'
 import {
   ExecOutput_OutputType,
   type ExecOutputSchema,
@@ -7,6 +6,7 @@ import {
   type SessionExecRequest,
 } from '../../proto/index.ts'
 import { type Shell, ShellError, type ShellResult, type ShellRunOptions } from '../../runtimes/agent/shell.ts'
+import { durationOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, printable } from '../errors/croft-error.ts'
 import { checkShellCommand } from '../exec/command.ts'
@@ -29,10 +29,14 @@ export async function sessionExec(
 ): Promise<MessageInitShape<typeof ExecResultSchema>> {
   const stdout = new CappedOutput(limits.maxUnaryOutputBytes)
   const stderr = new CappedOutput(limits.maxUnaryOutputBytes)
-  const result = await run(request, { sessions, limits, signal }, {
-    onStdout: (data) => stdout.add(data),
-    onStderr: (data) => stderr.add(data),
-  })
+  const result = await run(
+    request,
+    { sessions, limits, signal },
+    {
+      onStdout: (data) => stdout.add(data),
+      onStderr: (data) => stderr.add(data),
+    },
+  )
   const outcome = { ...outcomeOf(result), stdout, stderr }
   if (result.timedOut) throw timedOut(parseTimeout(request.timeout, limits), outcome, limits)
   return execResult(outcome, limits.maxUnaryOutputBytes)
@@ -104,7 +108,7 @@ function outcomeOf({ exitCode, durationMs }: ShellResult) {
 class Handover<T> {
   readonly #offered: { readonly item: T; readonly taken: () => void }[] = []
   #ended = false
-  #wake = () => {}
+  #wake: () => void = () => undefined
 
   give(item: T): Promise<void> {
     if (this.#ended) return Promise.resolve()

@@ -35,7 +35,8 @@ export class Sessions {
   }
 
   async create({ sandboxId, shell: wanted, env }: CreateSessionRequest): Promise<SessionRecord> {
-    if (wanted !== '' && !isProgramPath(wanted)) throw invalid('shell', 'must be an absolute path of at most 4095 bytes')
+    if (wanted !== '' && !isProgramPath(wanted))
+      throw invalid('shell', 'must be an absolute path of at most 4095 bytes')
     const variables = environment(env, { field: 'env', limits: this.#limits })
     const { records, sandboxes, nowMs } = this.#parts
     const running = sandboxes.running(sandboxId)
@@ -50,7 +51,9 @@ export class Sessions {
       await this.closed(id)
     }
     running.atEnd.add(close)
-    shell.closed.then(close).catch((err: unknown) => this.#parts.log.error({ err, session: id }, 'cannot close a session'))
+    shell.closed
+      .then(close)
+      .catch((err: unknown) => this.#parts.log.error({ err, session: id }, 'cannot close a session'))
     const sequence = records.sessions.nextSequence()
     return records.sessions.put({ id, sequence, sandboxId, shell: path, status: 'active', createdAtMs: nowMs() })
   }

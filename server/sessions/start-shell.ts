@@ -1,4 +1,4 @@
-import { type Shell, ShellError, openShell } from '../../runtimes/agent/shell.ts'
+import { openShell, type Shell, ShellError } from '../../runtimes/agent/shell.ts'
 import type { Agent } from '../../runtimes/contract/agent.ts'
 import { CroftError, invalid, printable } from '../errors/croft-error.ts'
 import { WORKSPACE } from '../sandboxes/running.ts'

@@ -5,7 +5,7 @@ import { SandboxStatus, SessionStatus } from '../../proto/index.ts'
 import { collect } from '../fixtures/collect.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { hostPids } from '../fixtures/sandbox-pids.ts'
-import { ServerProcess, removeServerDir, temporaryServerDir } from '../fixtures/server-process.ts'
+import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
 import { needs } from '../needs.ts'
 
 let dir: string
@@ -53,10 +53,16 @@ it('after kill -9 everything that was answered is there, and nothing is left mou
 
   const { sandboxes, codebases } = second.wire
   expect(await codebases.getCodebase({ codebaseId })).toMatchObject({ size: 5n, fileCount: 1 })
-  expect(await sandboxes.getSandbox({ sandboxId })).toMatchObject({ status: SandboxStatus.STOPPED, preset: 'development' })
+  expect(await sandboxes.getSandbox({ sandboxId })).toMatchObject({
+    status: SandboxStatus.STOPPED,
+    preset: 'development',
+  })
   expect((await sandboxes.getSandbox({ sandboxId: pending.id })).status).toBe(SandboxStatus.PENDING)
   expect((await sandboxes.getSession({ sessionId })).status).toBe(SessionStatus.CLOSED)
-  expect([await read(second, sandboxId, 'a.txt'), await read(second, sandboxId, 'b.txt')]).toEqual(['changed\n', 'new\n'])
+  expect([await read(second, sandboxId, 'a.txt'), await read(second, sandboxId, 'b.txt')]).toEqual([
+    'changed\n',
+    'new\n',
+  ])
   await sandboxes.startSandbox({ sandboxId })
   expect((await sandboxes.exec({ sandboxId, command: 'cat a.txt b.txt' })).stdout).toBe('changed\nnew\n')
 })
@@ -65,7 +71,9 @@ it('a graceful stop ends commands and streams, flushes, unmounts, and takes its 
   const first = await ServerProcess.start(dir)
   const codebaseId = await codebaseWithFile(first)
   const { id: sandboxId } = await first.wire.sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })
-  const output = first.wire.sandboxes.execStream({ sandboxId, command: 'echo kept > b.txt; echo up; sleep 60' })[Symbol.asyncIterator]()
+  const output = first.wire.sandboxes
+    .execStream({ sandboxId, command: 'echo kept > b.txt; echo up; sleep 60' })
+    [Symbol.asyncIterator]()
   await output.next()
   const cut = refusal(output.next())
   expect(await first.end('SIGTERM')).toBe(0)
@@ -81,7 +89,10 @@ it('a graceful stop ends commands and streams, flushes, unmounts, and takes its 
 it('a second server on the data directory is refused and told the pid of the first', async () => {
   await using first = await ServerProcess.start(dir)
   await expect(ServerProcess.start(dir)).rejects.toThrow(`in use by the server with pid ${first.ready.pid}`)
-  expect(await first.wire.server.getServerInfo({})).toMatchObject({ pid: first.ready.pid, instance: first.ready.instance })
+  expect(await first.wire.server.getServerInfo({})).toMatchObject({
+    pid: first.ready.pid,
+    instance: first.ready.instance,
+  })
 })
 
 it('a server that nobody needs ends by itself', async () => {
