@@ -6,7 +6,7 @@ import type { Rule } from '../policy/rule.ts'
 import { type ImportProgress, importDirectory, type Skipped } from '../store/import.ts'
 import type { Hash } from '../store/objects.ts'
 import { Store } from '../store/store.ts'
-import { openFsLayer } from '../worker/host.ts'
+import { openFsLayer, openFsLayerHere } from '../worker/host.ts'
 import type { DeviceName } from '../worker/messages.ts'
 
 export interface LocalMountSpec {
@@ -71,7 +71,8 @@ async function assemble(
   const base = kept ?? (await takeIn(spec.dir, home, store, events, signal))
   signal.throwIfAborted()
   const { onLog } = events
-  const layer = await openFsLayer({ storeDir: join(home, 'store'), ...(onLog === undefined ? {} : { onLog }) })
+  const open = spec.device === 'fuse-native' ? openFsLayerHere : openFsLayer
+  const layer = await open({ storeDir: join(home, 'store'), ...(onLog === undefined ? {} : { onLog }) })
   undo.push(() => layer[Symbol.asyncDispose]())
   const { uid, gid } = statSync(spec.dir)
   const view = await layer.openView({ id: 'croft', base, deltaDir: join(home, 'delta'), rules, owner: { uid, gid } })

@@ -14,14 +14,41 @@ import type { Call, Failure, Pulled, Response } from './messages.ts'
 export async function openFsLayer(options: FsLayerOptions): Promise<FsLayer> {
   const thread = new Thread(options)
   await thread.ready
+  return layerOver(thread)
+}
+
+/**
+ * The same on the thread of the caller, for a device that cannot run on another (`fuse-native`). The process must
+ * have nothing else to do: it must never wait for a mount that it serves.
+ */
+export async function openFsLayerHere(options: FsLayerOptions): Promise<FsLayer> {
+  const { Session } = await import('./session.ts')
+  const session = await Session.open(options, { log: options.onLog ?? (() => undefined) })
+  return layerOver({
+    died: new Promise(() => undefined),
+    call: async <T>(call: Call) => (await session.answer(call)) as T,
+    stop: async () => {
+      await session.answer({ op: 'stop' })
+    },
+  })
+}
+
+/** Who answers calls: the filesystem thread, or a session at hand. */
+interface Answerer {
+  readonly died: Promise<Error>
+  call<T = void>(call: Call): Promise<T>
+  stop(): Promise<void>
+}
+
+function layerOver(answerer: Answerer): FsLayer {
   return {
-    died: thread.died,
+    died: answerer.died,
     async openView(spec) {
-      await thread.call({ op: 'open', view: spec.id, ...withoutId(spec) })
-      return viewHandle(thread, spec)
+      await answerer.call({ op: 'open', view: spec.id, ...withoutId(spec) })
+      return viewHandle(answerer, spec)
     },
     async [Symbol.asyncDispose]() {
-      await thread.stop()
+      await answerer.stop()
     },
   }
 }
@@ -30,15 +57,15 @@ function withoutId({ base, deltaDir, rules, owner }: ViewSpec) {
   return { base, deltaDir, rules, owner }
 }
 
-function viewHandle(thread: Thread, { id: view }: ViewSpec): ViewHandle {
+function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
   return {
     mount: (target, device = 'kernel') => thread.call({ op: 'mount', view, target, device }),
     unmount: () => thread.call({ op: 'unmount', view }),
     setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
     setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),
     stat: (path, as) => thread.call<NodeInfo>({ op: 'stat', view, as, path }),
-    list: (path, as, recursive) => thread.pull<NodeInfo[]>({ op: 'list', view, as, path, recursive }),
-    read: (path, as, offset, length) => buffers(thread.pull({ op: 'read', view, as, path, offset, length })),
+    list: (path, as, recursive) => pull<NodeInfo[]>(thread, { op: 'list', view, as, path, recursive }),
+    read: (path, as, offset, length) => buffers(pull(thread, { op: 'read', view, as, path, offset, length })),
     async write(path, as, data, options) {
       const stream = await thread.call<number>({ op: 'write', view, as, path, options })
       try {
@@ -52,10 +79,30 @@ function viewHandle(thread: Thread, { id: view }: ViewSpec): ViewHandle {
     mkdir: (path, as, mode) => thread.call<NodeInfo>({ op: 'mkdir', view, as, path, mode }),
     remove: (path, as, recursive) => thread.call({ op: 'remove', view, as, path, recursive }),
     rename: (from, to, as) => thread.call({ op: 'rename', view, as, from, to }),
-    changes: () => thread.pull<Change[]>({ op: 'changes', view }),
-    exportTar: ({ content, as }) => buffers(thread.pull({ op: 'export', view, as, content })),
+    changes: () => pull<Change[]>(thread, { op: 'changes', view }),
+    exportTar: ({ content, as }) => buffers(pull(thread, { op: 'export', view, as, content })),
     sync: () => thread.call({ op: 'sync', view }),
     close: () => thread.call({ op: 'close', view }),
+  }
+}
+
+/** One item ahead of the reader: the next is made while this one is used. */
+async function* pull<T>(answerer: Answerer, open: Call): AsyncGenerator<T> {
+  let pulled = await answerer.call<Pulled<T>>(open)
+  const { stream } = pulled
+  let ended = pulled.done
+  try {
+    while (!pulled.done) {
+      const next = answerer.call<Pulled<T>>({ op: 'pull', stream })
+      // Its failure is the reader's when it comes to it; until then it must not count as unhandled.
+      next.catch(() => undefined)
+      if (pulled.item !== undefined) yield pulled.item
+      pulled = await next
+      ended = pulled.done
+    }
+    if (pulled.item !== undefined) yield pulled.item
+  } finally {
+    if (!ended) await answerer.call({ op: 'drop', stream })
   }
 }
 
@@ -69,7 +116,7 @@ interface Waiting {
 }
 
 /** Calls to the thread and their answers. */
-class Thread {
+class Thread implements Answerer {
   readonly #worker: Worker
   readonly #waiting = new Map<number, Waiting>()
   #nextId = 1
@@ -106,26 +153,6 @@ class Thread {
       this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
       this.#worker.postMessage({ id, call })
     })
-  }
-
-  /** One item ahead of the reader: the next is made while this one is used. */
-  async *pull<T>(open: Call): AsyncGenerator<T> {
-    let pulled = await this.call<Pulled<T>>(open)
-    const { stream } = pulled
-    let ended = pulled.done
-    try {
-      while (!pulled.done) {
-        const next = this.call<Pulled<T>>({ op: 'pull', stream })
-        // Its failure is the reader's when it comes to it; until then it must not count as unhandled.
-        next.catch(() => undefined)
-        if (pulled.item !== undefined) yield pulled.item
-        pulled = await next
-        ended = pulled.done
-      }
-      if (pulled.item !== undefined) yield pulled.item
-    } finally {
-      if (!ended) await this.call({ op: 'drop', stream })
-    }
   }
 
   async stop(): Promise<void> {
