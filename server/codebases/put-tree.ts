@@ -10,7 +10,7 @@ import { MissingBlobs } from './missing-blobs.ts'
 import { addEntries } from './tree-entries.ts'
 
 /** Hashes in one `missing` message: half a megabyte. */
-export const MAX_HASHES_PER_MESSAGE = 16_384
+const MAX_HASHES_PER_MESSAGE = 16_384
 
 export interface PutTreeDependencies {
   readonly codebases: Codebases

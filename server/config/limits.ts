@@ -9,7 +9,7 @@ const count = (fallback: number, least = 1) => z.int().min(least).default(fallba
 const ms = (fallback: number, least = 1) => z.int().min(least).max(MAX_TIMER_MS).default(fallback)
 
 /** What a timer of Node can hold; longer ones would fire at once. */
-export const MAX_TIMER_MS = 2 ** 31 - 1
+const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** PATH_MAX of Linux, without the final NUL that it counts. A longer path could not be opened inside anyway. */
 export const MAX_PATH_BYTES = 4096

@@ -1,10 +1,10 @@
 import { z } from 'zod'
 import { limitsSchema } from './limits.ts'
 
-export const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
 /** The port of wire v1, where `listen` names none. */
-export const DEFAULT_PORT = 9000
+const DEFAULT_PORT = 9000
 
 const absolutePath = z
   .string()
@@ -14,7 +14,7 @@ const absolutePath = z
 /** sockaddr_un holds 108 bytes, the final NUL among them. */
 const socketPath = absolutePath.refine((path) => Buffer.byteLength(path) <= 107, 'must be at most 107 bytes long')
 
-export const hostUidsSchema = z
+const hostUidsSchema = z
   .strictObject({
     first: z.int().min(1000).max(0xfffffffd).default(100_000),
     last: z.int().min(1000).max(0xfffffffd).default(165_535),
@@ -27,7 +27,7 @@ export interface ListenAddress {
 }
 
 /** `host:port`, `:port`, `host`, `[v6]:port`; without a host 127.0.0.1, without a port 9000. */
-export const listenSchema = z.string().transform((text, context): ListenAddress => {
+const listenSchema = z.string().transform((text, context): ListenAddress => {
   const parsed = parseListen(text)
   if (parsed !== undefined) return parsed
   context.addIssue({ code: 'custom', message: `\`${text}\` is not host:port with a port of 0 to 65535` })

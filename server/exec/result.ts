@@ -48,7 +48,7 @@ function part(output: CappedOutput, maxBytes: number) {
 }
 
 /** Empty where it exited by itself. Realtime signals have no names: they are written as numbers. */
-export function signalName(signal: number | undefined): string {
+function signalName(signal: number | undefined): string {
   if (signal === undefined) return ''
   const found = Object.entries(constants.signals).find(([, number]) => number === signal)
   return found === undefined ? `SIG${signal}` : found[0]

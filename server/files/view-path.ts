@@ -3,7 +3,7 @@ import { MAX_PATH_BYTES } from '../config/limits.ts'
 import { invalid } from '../errors/croft-error.ts'
 
 /** Bytes of one name, as Linux has it. */
-export const MAX_NAME_BYTES = 255
+const MAX_NAME_BYTES = 255
 
 /**
  * The one place where a path of a request is checked. Names between single slashes; no `.`, `..`, NUL or empty
