@@ -1,0 +1,58 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Section } from '../report/section.ts'
+import { type Bench, isChosen } from '../suite.ts'
+import { buildClient } from './client.ts'
+import { countRequests, type RequestCounts } from './count-requests.ts'
+import { makeInputs } from './inputs.ts'
+import { measureMicro } from './measure-micro.ts'
+import { measureStep, type StepResult } from './measure-steps.ts'
+import { makeProject } from './project.ts'
+import { microSection, requestSection, stepSection } from './sections.ts'
+import { type Step, stepsFor } from './steps.ts'
+import { hasProgram, openVariants } from './variants.ts'
+import { startViewProcess } from './view-process.ts'
+
+const MICRO = 'single operations'
+
+/** Real work and single operations in a view of a real project, beside the same on an ordinary copy and others. */
+export async function fsSuite(bench: Bench): Promise<Section[]> {
+  const { scratch, signal, progress } = bench
+  progress.show('compiling the client')
+  const client = await buildClient(scratch, signal)
+  progress.show('copying the project')
+  const project = await makeProject(join(scratch, 'project'), bench.project, signal)
+  const inputs = join(scratch, 'inputs')
+  await makeInputs(inputs, project, bench.quick, signal)
+  const all = stepsFor({ project, client: client.path, inputs, quick: bench.quick })
+  const steps = all.filter((step) => isChosen(step.name, bench.steps) && missing(step) === undefined)
+  const notes = [`${project.files} files; the median of ${bench.runs} runs; everything runs as root in the same scratch directory.`]
+  for (const step of all) {
+    const lacks = missing(step)
+    if (lacks !== undefined) notes.push(`Without ${step.name}: there is no ${lacks}.`)
+  }
+
+  const home = join(scratch, 'views')
+  mkdirSync(home)
+  const results: StepResult[] = []
+  const sections: Section[] = []
+  {
+    progress.show('taking the project into a store')
+    const profile = bench.profileDir === undefined ? {} : { profileDir: bench.profileDir }
+    await using views = await startViewProcess({ kind: 'layer', base: project.dir, home, ...profile })
+    await using opened = await openVariants(bench, { project, views })
+    const { variants } = opened
+    for (const step of steps) results.push(await measureStep(bench, step, variants, client))
+    const names = variants.map(({ name }) => name)
+    if (steps.length > 0) sections.push(stepSection(results, names, [...notes, ...opened.notes]))
+    if (isChosen(MICRO, bench.steps)) sections.push(microSection(await measureMicro(bench, variants, client), names))
+  }
+  const counts = isChosen('croft', bench.variants) ? await countRequests(bench, { steps, base: project.dir, home, client }) : NONE
+  return counts.size === 0 ? sections : [...sections, requestSection(counts)]
+}
+
+const NONE: ReadonlyMap<string, RequestCounts> = new Map()
+
+function missing(step: Step): string | undefined {
+  return step.needs.find((program) => !hasProgram(program))
+}

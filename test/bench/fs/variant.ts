@@ -1,0 +1,16 @@
+import type { Step } from './steps.ts'
+
+/** One way to show the project, on the same disk as all others. */
+export interface Variant extends AsyncDisposable {
+  readonly name: string
+  /** Where the project's root is. The same for its whole life. */
+  readonly path: string
+  /** The project as it was on the first day, for the next step. */
+  renew(): Promise<void>
+  /** After a run of `step`, whose `undo` is for who cannot be renewed cheaply. */
+  restore(step: Pick<Step, 'undo'>): Promise<void>
+}
+
+/** What stands beside is compared with this one. */
+export const NATIVE = 'native'
+export const CROFT = 'croft'
