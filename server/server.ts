@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { openFsLayer } from '../fs-layer/index.ts'
 import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
@@ -16,6 +17,7 @@ import { deferred } from './concurrency/deferred.ts'
 import { Serial } from './concurrency/serial.ts'
 import { Undo } from './concurrency/undo.ts'
 import { ConfigError } from './config/config-error.ts'
+import { mountsOf } from './config/locations.ts'
 import type { Config, ListenAddress } from './config/schema.ts'
 import { fileService } from './files/file-service.ts'
 import { Clock } from './life/clock.ts'
@@ -81,11 +83,12 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const views = new Views({ deltasDir, idleMs: limits.viewIdleMs, restingOwner }, { fsLayer, nowMs })
   undo.add(() => views[Symbol.asyncDispose]())
 
-  const runtimes = createRuntimes({ bwrap: { stateDir: join(config.mountDir, 'bwrap') } })
+  const mounts = mountsOf(config.dataDir, config.mountDir)
+  const runtimes = createRuntimes({ bwrap: { stateDir: join(mounts, 'bwrap') } })
   const probes = new Probes(runtimes)
   const serial = new Serial()
   const codebases = new Codebases({ limits, emptyRoot: await emptyRootOf(store) }, { store, records, serial, nowMs })
-  const mountDirs = MountDirs.open(join(config.mountDir, 'views'))
+  const mountDirs = MountDirs.open(join(mounts, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
     {
@@ -93,8 +96,13 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
       hostUids: isRoot ? new HostUids(config.hostUids) : undefined,
     },
   )
-  await recover(dataDir.previousInstance, { records, sandboxes, mountDirs, runtimes, deltasDir, nowMs, log })
+  await recover(dataDir.previousInstances, { records, sandboxes, mountDirs, runtimes, deltasDir, nowMs, log })
+  dataDir.markRecovered()
   undo.add(() => dataDir.markClean())
+  undo.add(async () => {
+    mountDirs.close()
+    await rm(mounts, { recursive: true, force: true })
+  })
   undo.add(() => sandboxes[Symbol.asyncDispose]())
   const sessions = new Sessions({ limits }, { records, sandboxes, nowMs, log })
   const presets = createPresetRegistry()

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { ConfigError } from './config-error.ts'
 import { loadConfig } from './load.ts'
+import { mountsOf } from './locations.ts'
 
 let dir: string
 
@@ -50,10 +51,9 @@ describe('where settings come from', () => {
     expect(loadConfig({ uid: 0, env: {}, file: fileWith('') })).toEqual(loadConfig({ uid: 0, env: {} }))
   })
 
-  it('two data directories never share a mount directory', () => {
-    const of = (dataDir: string) => loadConfig({ uid: 0, env: {}, flags: { dataDir } }).mountDir
-    expect(of('/a')).not.toBe(of('/b'))
-    expect(of('/a')).toBe(of('/a'))
+  it('two data directories never share their mounts, one keeps its own', () => {
+    expect(mountsOf('/a', '/mnt')).not.toBe(mountsOf('/b', '/mnt'))
+    expect(mountsOf('/a', '/mnt')).toBe(mountsOf('/a', '/mnt'))
   })
 })
 

@@ -24,7 +24,7 @@ export function loadConfig({ flags = {}, file, uid, env }: Sources): Config {
     ...given,
     dataDir,
     socket: given['socket'] ?? defaultSocket({ uid, env }),
-    mountDir: given['mountDir'] ?? defaultMountDir(String(dataDir), { uid, env }),
+    mountDir: given['mountDir'] ?? defaultMountDir({ uid, env }),
   })
   if (parsed.success) return parsed.data
   throw new ConfigError(parsed.error.issues.map(describe).join('; '))

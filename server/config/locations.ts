@@ -19,12 +19,18 @@ export function defaultSocket(surroundings: Surroundings): string {
 
 /**
  * Not under the data directory: a sandbox's own host user must be able to walk to its mount, and a data
- * directory may lie in a home that nobody else may enter. Named after the data directory, so that the next
- * server on it finds what this one left mounted.
+ * directory may lie in a home that nobody else may enter.
  */
-export function defaultMountDir(dataDir: string, surroundings: Surroundings): string {
-  const name = createHash('sha256').update(dataDir).digest('hex').slice(0, 16)
-  return join(surroundings.uid === 0 ? '/run/croft' : runtimeDir(surroundings), 'mnt', name)
+export function defaultMountDir(surroundings: Surroundings): string {
+  return join(surroundings.uid === 0 ? '/run/croft' : runtimeDir(surroundings), 'mnt')
+}
+
+/**
+ * Where the server of a data directory has its mounts. Named after that, so that the next server on it finds
+ * what this one left mounted, and so that no server takes another's mounts for leftovers.
+ */
+export function mountsOf(dataDir: string, mountDir: string): string {
+  return join(mountDir, createHash('sha256').update(dataDir).digest('hex').slice(0, 16))
 }
 
 function runtimeDir({ uid, env }: Surroundings): string {

@@ -24,23 +24,34 @@ it('the next server learns of one that did not clean up, and only of that', asyn
   const first = await openDataDir(dir, 'one')
   await first.records[Symbol.asyncDispose]()
   const second = await openDataDir(dir, 'two')
-  expect(second.previousInstance).toBe('one')
+  expect(second.previousInstances).toEqual(['one'])
   second.markClean()
   await second.records[Symbol.asyncDispose]()
   const third = await openDataDir(dir, 'three')
-  expect(third.previousInstance).toBeUndefined()
+  expect(third.previousInstances).toEqual([])
   await third.records[Symbol.asyncDispose]()
+})
+
+it('a server that dies before it has cleaned up after another hands that one on', async () => {
+  for (const instance of ['one', 'two']) {
+    const { records } = await openDataDir(dir, instance)
+    await records[Symbol.asyncDispose]()
+  }
+  const third = await openDataDir(dir, 'three')
+  expect(third.previousInstances).toEqual(['one', 'two'])
+  third.markRecovered()
+  await third.records[Symbol.asyncDispose]()
+  const fourth = await openDataDir(dir, 'four')
+  expect(fourth.previousInstances).toEqual(['three'])
+  await fourth.records[Symbol.asyncDispose]()
 })
 
 it('a torn note of the last server stops nobody', async () => {
   writeFileSync(join(dir, 'server.json'), '{"pid": 1')
-  const { records, previousInstance } = await openDataDir(dir, 'one')
-  expect(previousInstance).toBeUndefined()
-  expect(JSON.parse(readFileSync(join(dir, 'server.json'), 'utf8'))).toEqual({
-    pid: process.pid,
-    instance: 'one',
-    clean: false,
-  })
+  const { records, previousInstances } = await openDataDir(dir, 'one')
+  expect(previousInstances).toEqual([])
+  const note = JSON.parse(readFileSync(join(dir, 'server.json'), 'utf8'))
+  expect(note).toEqual({ pid: process.pid, unclean: ['one'] })
   await records[Symbol.asyncDispose]()
 })
 

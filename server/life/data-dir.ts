@@ -8,9 +8,11 @@ export interface DataDir {
   readonly storeDir: string
   readonly deltasDir: string
   readonly records: Records
-  /** Of the server that had it before; undefined when that one cleaned up after itself. */
-  readonly previousInstance: string | undefined
-  /** Nothing is left to clean up: the next server need not look. */
+  /** Of servers that had it before and may have left something: none where the last one cleaned up. */
+  readonly previousInstances: readonly string[]
+  /** What those left is gone. */
+  markRecovered(): void
+  /** Nothing of this one is left either: the next server need not look. */
   markClean(): void
 }
 
@@ -31,17 +33,21 @@ export async function openDataDir(dir: string, instance: string): Promise<DataDi
   const ownerFile = join(dir, 'server.json')
   const records = await openRecords(dir, ownerFile)
   const previous = readOwner(ownerFile)
-  writeOwner(ownerFile, { pid: process.pid, instance, clean: false })
+  const previousInstances = previous?.unclean ?? []
+  const note = (unclean: readonly string[]) => writeOwner(ownerFile, { pid: process.pid, unclean: [...unclean] })
+  // Until they are cleaned up after, also a server that dies on its way up hands the earlier ones on.
+  note([...previousInstances, instance])
   return {
     storeDir: join(dir, 'store'),
     deltasDir: join(dir, 'deltas'),
     records,
-    previousInstance: previous?.clean === false ? previous.instance : undefined,
-    markClean: () => writeOwner(ownerFile, { pid: process.pid, instance, clean: true }),
+    previousInstances,
+    markRecovered: () => note([instance]),
+    markClean: () => note([]),
   }
 }
 
-const ownerSchema = z.object({ pid: z.int(), instance: z.string(), clean: z.boolean() })
+const ownerSchema = z.object({ pid: z.int(), unclean: z.array(z.string()) })
 type Owner = z.infer<typeof ownerSchema>
 
 async function openRecords(dir: string, ownerFile: string): Promise<Records> {

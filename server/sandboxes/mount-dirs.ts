@@ -57,6 +57,11 @@ export class MountDirs {
     rmdirSync(own)
   }
 
+  /** Of a server whose sandboxes have all ended: `rmdir` refuses where a view is still there. */
+  close(): void {
+    rmdirSync(this.#dir)
+  }
+
   /** Detaches what an earlier server left mounted here, and nothing else. Returns how many there were. */
   async detachLeftovers(): Promise<number> {
     const stale = mountPoints(readFileSync('/proc/self/mountinfo', 'latin1')).filter((point) => this.#isBelow(point))

@@ -21,13 +21,13 @@ export interface RecoverDependencies {
  * Puts right what an earlier server left when it was killed, before the first call is taken: processes, then
  * mounts, then records. Only what is ours by name is touched.
  */
-export async function recover(previousInstance: string | undefined, dependencies: RecoverDependencies): Promise<void> {
+export async function recover(previousInstances: readonly string[], dependencies: RecoverDependencies): Promise<void> {
   const { records, sandboxes, mountDirs, runtimes, nowMs, log } = dependencies
   const all = [...records.sandboxes.values()]
 
-  if (previousInstance !== undefined) {
-    const leftBehind = { instance: previousInstance, sandboxIds: all.map(({ id }) => id) }
-    for (const runtime of runtimes.values()) await runtime.reap(leftBehind)
+  const sandboxIds = all.map(({ id }) => id)
+  for (const instance of previousInstances) {
+    for (const runtime of runtimes.values()) await runtime.reap({ instance, sandboxIds })
   }
   const detached = await mountDirs.detachLeftovers()
   if (detached > 0) log.warn({ mounts: detached }, 'detached what an earlier server left mounted')

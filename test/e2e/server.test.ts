@@ -42,6 +42,10 @@ async function codebaseWith(files: Readonly<Record<string, string>>): Promise<st
   return id
 }
 
+function mountOf(sandboxId: string): string {
+  return server.mounts().find((point) => point.includes(sandboxId)) ?? ''
+}
+
 async function runningSandbox(files: Readonly<Record<string, string>> = { 'a.txt': 'hello' }): Promise<string> {
   const codebaseId = await codebaseWith(files)
   const { id, status: state } = await wire.sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })
@@ -102,7 +106,7 @@ describe('the life of a sandbox', () => {
     const sandboxId = await runningSandbox()
     const output = wire.sandboxes.execStream({ sandboxId, command: 'echo up; sleep 60' })[Symbol.asyncIterator]()
     await output.next()
-    for (const pid of hostPids(`${dir}/mnt/views/${sandboxId}/view`)) process.kill(pid, 'SIGKILL')
+    for (const pid of hostPids(mountOf(sandboxId))) process.kill(pid, 'SIGKILL')
     expect((await refusal(output.next())).code).toBe('ABORTED')
     await expect
       .poll(async () => (await wire.sandboxes.getSandbox({ sandboxId })).status, { timeout: 10_000 })
