@@ -333,16 +333,16 @@ export class Delta implements AsyncDisposable {
         if (node === 0) continue
         const inode = this.inodes.get(node)
         if (inode === undefined) throw new Error(`delta ${this.#options.dir}: dentry of a missing inode ${node}`)
-        if (named.has(node)) {
+        if (named.has(node) || (inode.entry !== null && !inode.leftBase)) {
           inode.otherNames ??= []
           inode.otherNames.push({ parent, name })
           inode.nlink++
         } else {
-          named.add(node)
           inode.parent = parent
           inode.name = name
           inode.nlink = 1
         }
+        named.add(node)
       }
     }
     for (const inode of this.inodes.values()) {

@@ -56,6 +56,8 @@ export class Inode {
 
   /** What the base has at this number; null for a node that the sandbox made. */
   readonly entry: TreeEntry | null
+  /** Of a node of the base: its place there is not one of its names any more. */
+  leftBase = false
   /** Its attributes are kept in the delta. */
   inDelta = false
   place: Place = IN_BASE

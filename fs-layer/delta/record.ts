@@ -99,6 +99,8 @@ export function decodeDentry(name: ByteString, value: Buffer): Dentry {
   return { name, node: getU64(value, 0), seq: getU64(value, 8), shadows }
 }
 
+/** Beside the place, in its byte. */
+const LEFT_BASE = 0x80
 const FIXED = 4 + 4 + 4 + 8 + 3 * 12 + 1
 
 /** The link target and the extended attributes follow the fixed part, each after its length. */
@@ -113,7 +115,7 @@ export function encodeInode(inode: Inode): Buffer {
   at = putTime(value, at, inode.atime, inode.atimeNsec)
   at = putTime(value, at, inode.mtime, inode.mtimeNsec)
   at = putTime(value, at, inode.ctime, inode.ctimeNsec)
-  at = value.writeUInt8(inode.place, at)
+  at = value.writeUInt8(inode.place | (inode.leftBase ? LEFT_BASE : 0), at)
   at = putBytes(value, at, inode.target)
   at = value.writeUInt32BE(inode.xattrs?.size ?? 0, at)
   if (inode.xattrs) {
@@ -140,7 +142,9 @@ export function decodeInode(node: NodeId, entry: TreeEntry | null, value: Buffer
   inode.mtimeNsec = value.readUInt32BE(40)
   inode.ctime = getSeconds(value, 44)
   inode.ctimeNsec = value.readUInt32BE(52)
-  inode.place = value.readUInt8(56) as Place
+  const flags = value.readUInt8(56)
+  inode.place = (flags & ~LEFT_BASE) as Place
+  inode.leftBase = (flags & LEFT_BASE) !== 0
   let at = FIXED
   const targetLength = value.readUInt32BE(at)
   at += 4

@@ -82,7 +82,9 @@ export class OpenView implements AsyncDisposable {
 
   async mount(device: Device, target: string): Promise<void> {
     if (this.#mounted !== null) throw EBUSY
-    this.#mounted = await device.mount(this.#views.sandbox, target, { name: this.#options.name })
+    // Opens are not asked for: handles carry no state, modes show what the level allows, and each read and write is
+    // checked. A warm open costs 5.6 µs so, against 20 to 38 with a question (native 4).
+    this.#mounted = await device.mount(this.#views.sandbox, target, { name: this.#options.name, opens: 'none' })
     this.#views.owner.notifyThrough(this.#views.sandbox)
   }
 

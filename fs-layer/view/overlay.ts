@@ -289,6 +289,7 @@ export class Overlay {
       this.#gone(inode)
       return
     }
+    this.#noteLeaving(inode, directory, name)
     const others = inode.otherNames ?? []
     if (inode.parent === directory.node && inode.name === name) {
       const next = others.shift()!
@@ -332,10 +333,17 @@ export class Overlay {
         other.name = newName
       }
     }
+    this.#noteLeaving(inode, from, name)
     stampChange(inode)
     inode.stateEpoch = -1
     if (inode.isDirectory) this.moves++
     this.changed(inode)
+  }
+
+  /** A node of the base is at its place there until it is taken away; only then its dentries are all its names. */
+  #noteLeaving(inode: Inode, directory: Inode, name: ByteString): void {
+    if (inode.entry === null || inode.leftBase || inode.entry.name !== name) return
+    if (this.base.find(inode.node).parent === directory.node) inode.leftBase = true
   }
 
   #directoryChanged(directory: Inode): void {
