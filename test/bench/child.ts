@@ -38,7 +38,8 @@ export async function runToEnd(file: string, args: readonly string[], options: R
       once(child, 'close') as Promise<[number | null, NodeJS.Signals | null]>,
     ])
     options.signal.throwIfAborted()
-    if (code !== 0) throw new CommandError([file, ...args].join(' '), code === null ? String(signal) : `code ${code}`, stderr)
+    if (code !== 0)
+      throw new CommandError([file, ...args].join(' '), code === null ? String(signal) : `code ${code}`, stderr)
     return stdout
   } finally {
     options.signal.removeEventListener('abort', stop)

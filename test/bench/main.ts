@@ -13,7 +13,12 @@ import { serviceSuite } from './service/suite.ts'
 import { storeSuite } from './store/suite.ts'
 import type { Suite } from './suite.ts'
 
-const SUITE_OF: Record<SuiteName, Suite> = { fs: fsSuite, service: serviceSuite, policy: policySuite, store: storeSuite }
+const SUITE_OF: Record<SuiteName, Suite> = {
+  fs: fsSuite,
+  service: serviceSuite,
+  policy: policySuite,
+  store: storeSuite,
+}
 
 const EXIT_USAGE = 2
 const EXIT_INTERRUPTED = 130

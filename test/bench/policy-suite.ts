@@ -1,7 +1,7 @@
+import { measurePolicy } from './policy.ts'
 import { quantity } from './report/quantity.ts'
 import type { Section } from './report/section.ts'
 import type { Bench } from './suite.ts'
-import { measurePolicy } from './policy.ts'
 
 const TARGET_US = 2
 

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
-import type { Bench } from '../suite.ts'
 import { CommandError } from '../child.ts'
+import type { Bench } from '../suite.ts'
 import type { Client } from './client.ts'
 import { croftVariant } from './croft.ts'
 import { runOnce } from './measure-steps.ts'

@@ -1,5 +1,5 @@
-import type { Bench } from '../suite.ts'
 import { CommandError } from '../child.ts'
+import type { Bench } from '../suite.ts'
 import type { Client } from './client.ts'
 import type { Step } from './steps.ts'
 import type { Variant } from './variant.ts'
@@ -12,7 +12,12 @@ export interface StepResult {
 }
 
 /** Each run goes through the variants in another order: none always has the others' dirty pages behind it. */
-export async function measureStep(bench: Bench, step: Step, variants: readonly Variant[], client: Client): Promise<StepResult> {
+export async function measureStep(
+  bench: Bench,
+  step: Step,
+  variants: readonly Variant[],
+  client: Client,
+): Promise<StepResult> {
   const samples = new Map<string, number[]>(variants.map(({ name }) => [name, []]))
   const failures = new Map<string, string>()
   for (const variant of variants) await variant.renew()

@@ -23,7 +23,11 @@ async function overlayVariant(
   home: string,
   signal: AbortSignal,
 ): Promise<Variant> {
-  const [path, upper, work] = [name, `${name}-upper`, `${name}-work`].map((each) => join(home, each)) as [string, string, string]
+  const [path, upper, work] = [name, `${name}-upper`, `${name}-work`].map((each) => join(home, each)) as [
+    string,
+    string,
+    string,
+  ]
   let mounted = false
 
   async function mount(): Promise<void> {

@@ -21,8 +21,8 @@ export interface Project {
 
 /** Everything that the steps need beside a project's own files, in it. */
 export const EXTRA_DIR = 'croft-bench'
-export const SMALL_FILES = 2000
-export const WIDE_FILES = 10_000
+const SMALL_FILES = 2000
+const WIDE_FILES = 10_000
 
 /** A copy of this repository at its last commit with its node_modules, or of the folder `from`, in `dir`. */
 export async function makeProject(dir: string, from: string | undefined, signal: AbortSignal): Promise<Project> {
@@ -40,7 +40,8 @@ export async function makeProject(dir: string, from: string | undefined, signal:
     ...(directory === undefined ? {} : { directory }),
     hasNodeModules,
     hasPython: existsSync(join(dir, EXTRA_DIR, 'python')),
-    hasTypeScript: existsSync(join(dir, 'tsconfig.json')) && existsSync(join(dir, 'node_modules/typescript/package.json')),
+    hasTypeScript:
+      existsSync(join(dir, 'tsconfig.json')) && existsSync(join(dir, 'node_modules/typescript/package.json')),
     dependencies: dependenciesOf(dir),
   }
 }
@@ -59,7 +60,8 @@ async function cloneThis(dir: string, signal: AbortSignal): Promise<void> {
 async function addExtras(dir: string, signal: AbortSignal): Promise<void> {
   const kilobyte = Buffer.alloc(1024, 'croft ')
   mkdirSync(join(dir, 'small'), { recursive: true })
-  for (let at = 0; at < SMALL_FILES; at++) writeFileSync(join(dir, 'small', `f${String(at).padStart(5, '0')}`), kilobyte)
+  for (let at = 0; at < SMALL_FILES; at++)
+    writeFileSync(join(dir, 'small', `f${String(at).padStart(5, '0')}`), kilobyte)
   mkdirSync(join(dir, 'wide'))
   for (let at = 0; at < WIDE_FILES; at++) writeFileSync(join(dir, 'wide', `entry-${at}`), '')
   addSources(join(dir, 'c'))
@@ -74,11 +76,17 @@ function addSources(dir: string): void {
   for (const [at, name] of names.entries()) {
     const head = '#include <stdio.h>\n#include <stdlib.h>\n#include <string.h>\n#include <unistd.h>\n'
     const body = Array.from({ length: 20 }, (_, line) => `  sum = sum * 31 + strlen(text) + ${at * line};`).join('\n')
-    writeFileSync(join(dir, `${name}.c`), `${head}unsigned long ${name}(const char *text)\n{\n  unsigned long sum = 0;\n${body}\n  return sum;\n}\n`)
+    writeFileSync(
+      join(dir, `${name}.c`),
+      `${head}unsigned long ${name}(const char *text)\n{\n  unsigned long sum = 0;\n${body}\n  return sum;\n}\n`,
+    )
   }
   writeFileSync(join(dir, 'main.c'), 'int main(void)\n{\n  return 0;\n}\n')
   const objects = ['main', ...names].map((name) => `${name}.o`).join(' ')
-  writeFileSync(join(dir, 'Makefile'), `CFLAGS = -O1\nprogram: ${objects}\n\t$(CC) -o $@ ${objects}\nclean:\n\trm -f program *.o\n`)
+  writeFileSync(
+    join(dir, 'Makefile'),
+    `CFLAGS = -O1\nprogram: ${objects}\n\t$(CC) -o $@ ${objects}\nclean:\n\trm -f program *.o\n`,
+  )
 }
 
 const PYTHON_PACKAGES = ['asyncio', 'email', 'http', 'importlib', 'json', 'logging', 'unittest', 'urllib', 'xml']
@@ -95,7 +103,9 @@ async function addPython(dir: string, signal: AbortSignal): Promise<void> {
 
 async function commitsOf(dir: string, signal: AbortSignal): Promise<Project['commits']> {
   if (!existsSync(join(dir, '.git'))) return undefined
-  const history = (await runToEnd('git', ['rev-list', '--first-parent', 'HEAD'], { signal, cwd: dir })).trim().split('\n')
+  const history = (await runToEnd('git', ['rev-list', '--first-parent', 'HEAD'], { signal, cwd: dir }))
+    .trim()
+    .split('\n')
   const [head] = history
   // Half-way back: some of the files are others then, and many are gone.
   const other = history[history.length >> 1]

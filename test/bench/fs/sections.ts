@@ -6,11 +6,17 @@ import type { MicroResult } from './measure-micro.ts'
 import type { StepResult } from './measure-steps.ts'
 import { CROFT, NATIVE } from './variant.ts'
 
-export function stepSection(results: readonly StepResult[], variants: readonly string[], notes: readonly string[]): Section {
+export function stepSection(
+  results: readonly StepResult[],
+  variants: readonly string[],
+  notes: readonly string[],
+): Section {
   const others = variants.filter((name) => name !== NATIVE)
   const rows = results.map(({ step, samples, failures }) => {
     const native = median(samples.get(NATIVE) ?? [])
-    const ratios = others.map((name) => (failures.has(name) ? 'failed' : ratio(median(samples.get(name) ?? []) / native)))
+    const ratios = others.map((name) =>
+      failures.has(name) ? 'failed' : ratio(median(samples.get(name) ?? []) / native),
+    )
     const verdict = verdictOf(median(samples.get(CROFT) ?? []) / native, step.target)
     return [step.name, quantity(native, 'ms'), ...ratios, `≤ ${step.target} ×`, verdict]
   })
@@ -18,10 +24,15 @@ export function stepSection(results: readonly StepResult[], variants: readonly s
   return {
     title: 'Real work in a project, in times of native',
     columns: ['step', 'native', ...others, 'target', ''],
-    rows: [...rows, ['geometric mean', '', ...means, '≤ 1.25 ×', verdictOf(geometricMean(ratiosOf(results, CROFT)), 1.25)]],
+    rows: [
+      ...rows,
+      ['geometric mean', '', ...means, '≤ 1.25 ×', verdictOf(geometricMean(ratiosOf(results, CROFT)), 1.25)],
+    ],
     notes: [
       ...notes,
-      ...results.flatMap(({ step, failures }) => [...failures].map(([name, why]) => `${step.name} failed on ${name}: ${why}`)),
+      ...results.flatMap(({ step, failures }) =>
+        [...failures].map(([name, why]) => `${step.name} failed on ${name}: ${why}`),
+      ),
     ],
     figures: results.flatMap(({ step, samples }) =>
       [...samples].map(([of, values]): Figure => {
@@ -40,7 +51,11 @@ export function microSection(result: MicroResult, variants: readonly string[]): 
   const rows = [...result].map(([operation, byVariant]) => {
     const native = median(byVariant.get(NATIVE) ?? [])
     const croft = median(byVariant.get(CROFT) ?? [])
-    return [operation, ...variants.map((name) => quantity(median(byVariant.get(name) ?? []), 'us')), ratio(croft / native)]
+    return [
+      operation,
+      ...variants.map((name) => quantity(median(byVariant.get(name) ?? []), 'us')),
+      ratio(croft / native),
+    ]
   })
   return {
     title: 'Single operations, one after the other',

@@ -26,7 +26,9 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
   await makeInputs(inputs, project, bench.quick, signal)
   const all = stepsFor({ project, client: client.path, inputs, quick: bench.quick })
   const steps = all.filter((step) => isChosen(step.name, bench.steps) && missing(step) === undefined)
-  const notes = [`${project.files} files; the median of ${bench.runs} runs; everything runs as root in the same scratch directory.`]
+  const notes = [
+    `${project.files} files; the median of ${bench.runs} runs; everything runs as root in the same scratch directory.`,
+  ]
   for (const step of all) {
     const lacks = missing(step)
     if (lacks !== undefined) notes.push(`Without ${step.name}: there is no ${lacks}.`)
@@ -47,7 +49,9 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
     if (steps.length > 0) sections.push(stepSection(results, names, [...notes, ...opened.notes]))
     if (isChosen(MICRO, bench.steps)) sections.push(microSection(await measureMicro(bench, variants, client), names))
   }
-  const counts = isChosen('croft', bench.variants) ? await countRequests(bench, { steps, base: project.dir, home, client }) : NONE
+  const counts = isChosen('croft', bench.variants)
+    ? await countRequests(bench, { steps, base: project.dir, home, client })
+    : NONE
   return counts.size === 0 ? sections : [...sections, requestSection(counts)]
 }
 

@@ -84,7 +84,9 @@ async function fuseNativeVariant({ scratch }: Bench, project: Project, home: str
 
 /** By name in PATH, or by its whole path. */
 export function hasProgram(name: string): boolean {
-  const paths = name.startsWith('/') ? [name] : (process.env['PATH'] ?? '').split(':').map((folder) => join(folder, name))
+  const paths = name.startsWith('/')
+    ? [name]
+    : (process.env['PATH'] ?? '').split(':').map((folder) => join(folder, name))
   return paths.some((path) => {
     try {
       accessSync(path, constants.X_OK)

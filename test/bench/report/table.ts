@@ -4,7 +4,10 @@ import type { Section } from './section.ts'
 export function renderSection({ title, columns, rows, notes }: Section): string {
   const widths = columns.map((column, at) => Math.max(...[column, ...rows.map((row) => row[at] ?? '')].map(width)))
   const line = (cells: readonly string[]) =>
-    columns.map((_, at) => pad(cells[at] ?? '', widths[at] ?? 0, at === 0)).join('  ').trimEnd()
+    columns
+      .map((_, at) => pad(cells[at] ?? '', widths[at] ?? 0, at === 0))
+      .join('  ')
+      .trimEnd()
   const rule = widths.map((each) => '─'.repeat(each)).join('  ')
   return [title, '', line(columns), rule, ...rows.map(line), '', ...notes.map((note) => `  ${note}`)].join('\n')
 }

@@ -2,7 +2,7 @@ import { Sandbox } from '../../../sdk/index.ts'
 import { runToEnd } from '../child.ts'
 import type { Figure } from '../report/section.ts'
 import type { Bench } from '../suite.ts'
-import { sampleCount, timeEach } from './latency.ts'
+import { sampleCount, timeEach } from './samples.ts'
 import type { ServerProcess } from './server-process.ts'
 
 const AT_ONCE = 16
@@ -30,7 +30,13 @@ export async function measureCommands(bench: Bench, running: ServerProcess, code
   const ms = 'ms'
   return [
     { name: 'exec true', of: 'croft', unit: ms, samples: samples.exec, target: { atMost: TARGET_EXEC_MS } },
-    { name: 'exec true, beside a new bwrap', of: 'croft', unit: ms, samples: samples.exec, target: { atMost: 1 / 3, beside: 'bwrap' } },
+    {
+      name: 'exec true, beside a new bwrap',
+      of: 'croft',
+      unit: ms,
+      samples: samples.exec,
+      target: { atMost: 1 / 3, beside: 'bwrap' },
+    },
     { name: 'exec true, beside a new bwrap', of: 'bwrap', unit: ms, samples: samples.bwrap },
     { name: 'true in a session', of: 'croft', unit: ms, samples: samples.session, target: { atMost: TARGET_EXEC_MS } },
     {

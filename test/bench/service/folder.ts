@@ -8,6 +8,5 @@ export function makeFolder(dir: string, files: number): string {
     if (at % 100 === 0) mkdirSync(folder, { recursive: true })
     writeFileSync(join(folder, `file-${at}.ts`), `export const number${at} = ${at}\n`.repeat(40 + (at % 160)))
   }
-  // Beyond the time in which a file's clock cannot tell one version from the next, hashes are remembered.
   return dir
 }

@@ -1,7 +1,7 @@
 import { Sandbox } from '../../../sdk/index.ts'
 import type { Figure } from '../report/section.ts'
 import type { Bench } from '../suite.ts'
-import { sampleCount, timeEach } from './latency.ts'
+import { sampleCount, timeEach } from './samples.ts'
 import type { ServerProcess } from './server-process.ts'
 
 const TARGET_CREATE_MS = 25

@@ -3,7 +3,7 @@ import { Sandbox, type Session } from '../../../sdk/index.ts'
 import type { Figure } from '../report/section.ts'
 import { percentile } from '../report/statistics.ts'
 import type { Bench } from '../suite.ts'
-import { sampleCount, timeEach } from './latency.ts'
+import { sampleCount, timeEach } from './samples.ts'
 import { memoryOfTree, type ServerProcess, startServerProcess } from './server-process.ts'
 
 const IDLE_SANDBOXES = 50
@@ -78,7 +78,10 @@ async function restarts(bench: Bench, home: string): Promise<number[]> {
   return samples
 }
 
-async function makeStopped(bench: Bench, { home, folder, count }: { home: string; folder: string; count: number }): Promise<void> {
+async function makeStopped(
+  bench: Bench,
+  { home, folder, count }: { home: string; folder: string; count: number },
+): Promise<void> {
   await using running = await startServerProcess(home)
   const { server } = running
   const { codebaseId } = await server.uploadFolder(folder, { cache: false })

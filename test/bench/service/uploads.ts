@@ -1,12 +1,12 @@
+import { readdirSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
-import { utimesSync, readdirSync } from 'node:fs'
 import { Sandbox } from '../../../sdk/index.ts'
 import type { Figure } from '../report/section.ts'
 import type { Bench } from '../suite.ts'
 import { makeFolder } from './folder.ts'
 import { startServerProcess } from './server-process.ts'
 
-export const UPLOAD_FILES = 2000
+const UPLOAD_FILES = 2000
 const TARGET_COLD_MS = 1500
 const TARGET_KNOWN_MS = 150
 

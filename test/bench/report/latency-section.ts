@@ -1,24 +1,6 @@
-import { quantity, ratio } from '../report/quantity.ts'
-import type { Figure, Section } from '../report/section.ts'
-import { percentile } from '../report/statistics.ts'
-import type { Bench } from '../suite.ts'
-
-/** Milliseconds of each call, one after the other. */
-export async function timeEach(bench: Bench, count: number, call: (at: number) => Promise<unknown>): Promise<number[]> {
-  const samples: number[] = []
-  for (let at = 0; at < count; at++) {
-    bench.signal.throwIfAborted()
-    const beganMs = performance.now()
-    await call(at)
-    samples.push(performance.now() - beganMs)
-  }
-  return samples
-}
-
-/** How many to measure: enough for a p95, few where it is only to be seen that it works. */
-export function sampleCount(bench: Bench, full: number): number {
-  return bench.quick ? Math.min(5, full) : full
-}
+import { quantity, ratio } from './quantity.ts'
+import type { Figure, Section } from './section.ts'
+import { percentile } from './statistics.ts'
 
 /** A table of p50 and p95; a figure's ratio is to the one of the same name whose `of` its target names. */
 export function latencySection(title: string, figures: readonly Figure[], notes: readonly string[]): Section {
@@ -40,7 +22,8 @@ function rowOf(figure: Figure, figures: readonly Figure[]): string[] {
 function targetCells({ name, samples, unit, target }: Figure, figures: readonly Figure[]): [string, string] {
   if (target === undefined) return ['', '']
   const beside = figures.find((each) => each.name === name && each.of === target.beside)
-  const show = (value: number) => (target.beside === undefined ? quantity(value, unit) : `${ratio(value)} ${target.beside}`)
+  const show = (value: number) =>
+    target.beside === undefined ? quantity(value, unit) : `${ratio(value)} ${target.beside}`
   const value = percentile(samples, 50) / (beside === undefined ? 1 : percentile(beside.samples, 50))
   const { atMost = Number.POSITIVE_INFINITY, atLeast = Number.NEGATIVE_INFINITY } = target
   const text = Number.isFinite(atMost) ? `≤ ${show(atMost)}` : `≥ ${show(atLeast)}`
