@@ -22,7 +22,8 @@ test('a number of runs beyond its bounds is refused by name', () => {
   }
 })
 
-test('a suite or a flag that does not exist is refused by name', () => {
+test('a suite, a variant or a flag that does not exist is refused by name', () => {
+  expect(() => parseOptions(['--variant', 'overlay'])).toThrow(/--variant overlay/)
   expect(() => parseOptions(['filesystem'])).toThrow(UsageError)
   expect(() => parseOptions(['filesystem'])).toThrow(/filesystem/)
   expect(() => parseOptions(['--fast'])).toThrow(/--fast/)

@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util'
+import { VARIANTS } from './fs/variant.ts'
 
 export const SUITES = ['fs', 'service', 'policy', 'store'] as const
 export type SuiteName = (typeof SUITES)[number]
@@ -13,7 +14,8 @@ Suites: ${SUITES.join(', ')}, all (default: all)
   --out DIR         where the JSON goes (default: bench-results)
   --scratch DIR     where to work (default: the directory for temporary files)
   --project DIR     a folder to work on in place of this repository (fs)
-  --variant NAME    only variants with this in their name, native aside (fs; repeatable)
+  --variant NAME    only this beside native: overlayfs, fuse-overlayfs, fuse-native, croft
+                    (fs; repeatable)
   --step NAME       only steps with this in their name (fs, service; repeatable)
   --profile DIR     leave CPU profiles of the filesystem's process there (fs)
   --help
@@ -55,7 +57,7 @@ export function parseOptions(args: readonly string[]): Options {
     ...(values.scratch === undefined ? {} : { scratch: values.scratch }),
     ...(values.project === undefined ? {} : { project: values.project }),
     ...(values.profile === undefined ? {} : { profileDir: values.profile }),
-    variants: values.variant ?? [],
+    variants: variantsOf(values.variant ?? []),
     steps: values.step ?? [],
   }
 }
@@ -87,6 +89,12 @@ function suitesOf(words: readonly string[]): SuiteName[] {
   const stray = words.find((word) => word !== 'all' && !SUITES.some((suite) => suite === word))
   if (stray !== undefined) throw new UsageError(`there is no suite ${stray}; there are ${SUITES.join(', ')} and all`)
   return SUITES.filter((suite) => words.length === 0 || words.includes('all') || words.includes(suite))
+}
+
+function variantsOf(words: readonly string[]): readonly string[] {
+  const stray = words.find((word) => !VARIANTS.some((variant) => variant === word))
+  if (stray !== undefined) throw new UsageError(`--variant ${stray} is none of ${VARIANTS.join(', ')}`)
+  return words
 }
 
 function runsOf(text: string): number {

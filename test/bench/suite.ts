@@ -11,8 +11,9 @@ export interface Bench {
   readonly scratch: string
   /** A folder to work on in place of this repository. */
   readonly project?: string
-  /** Only variants and steps whose name contains one of these; empty: all. */
+  /** Only these variants, native aside; empty: all. */
   readonly variants: readonly string[]
+  /** Only steps whose name contains one of these; empty: all. */
   readonly steps: readonly string[]
   /** Where the filesystem's process leaves its CPU profiles. */
   readonly profileDir?: string

@@ -10,6 +10,7 @@ import { measureStep, type StepResult } from './measure-steps.ts'
 import { makeProject } from './project.ts'
 import { microSection, requestSection, stepSection } from './sections.ts'
 import { type Step, stepsFor } from './steps.ts'
+import { CROFT } from './variant.ts'
 import { hasProgram, openVariants } from './variants.ts'
 import { startViewProcess } from './view-process.ts'
 
@@ -49,9 +50,10 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
     if (steps.length > 0) sections.push(stepSection(results, names, [...notes, ...opened.notes]))
     if (isChosen(MICRO, bench.steps)) sections.push(microSection(await measureMicro(bench, variants, client), names))
   }
-  const counts = isChosen('croft', bench.variants)
-    ? await countRequests(bench, { steps, base: project.dir, home, client })
-    : NONE
+  const counts =
+    bench.variants.length === 0 || bench.variants.includes(CROFT)
+      ? await countRequests(bench, { steps, base: project.dir, home, client })
+      : NONE
   return counts.size === 0 ? sections : [...sections, requestSection(counts)]
 }
 

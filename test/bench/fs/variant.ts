@@ -11,6 +11,8 @@ export interface Variant extends AsyncDisposable {
   restore(step: Pick<Step, 'undo'>): Promise<void>
 }
 
-/** What stands beside is compared with this one. */
+/** An ordinary copy: what all others are compared with. */
 export const NATIVE = 'native'
+/** Ours, as the server mounts it. */
 export const CROFT = 'croft'
+export const VARIANTS = [NATIVE, 'overlayfs', 'fuse-overlayfs', 'fuse-native', CROFT] as const

@@ -1,6 +1,6 @@
 import { accessSync, constants, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { type Bench, isChosen } from '../suite.ts'
+import type { Bench } from '../suite.ts'
 import { croftVariant } from './croft.ts'
 import { nativeVariant } from './native.ts'
 import { fuseOverlay, kernelOverlay } from './overlay.ts'
@@ -47,7 +47,7 @@ async function openEach(
     [CROFT, undefined, () => croftVariant(CROFT, 'kernel', { views, home })],
   ]
   for (const [name, reason, make] of makers) {
-    if (name !== NATIVE && !isChosen(name, bench.variants)) continue
+    if (name !== NATIVE && bench.variants.length > 0 && !bench.variants.includes(name)) continue
     if (reason !== undefined) {
       notes.push(`Without ${name}: ${reason}`)
       continue
