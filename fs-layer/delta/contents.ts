@@ -23,6 +23,7 @@ import type { OpenFiles } from './open-files.ts'
 
 const { O_RDONLY, O_RDWR, O_CREAT, COPYFILE_FICLONE } = constants
 const EMPTY = Buffer.alloc(0)
+const ZERO_CHUNK_BYTES = 1 << 20
 
 /**
  * The bytes of regular files, wherever they are: in the base, in the index, or in a file of the delta's. A
@@ -72,6 +73,14 @@ export class Contents {
       this.#truncate(inode, size)
     } catch (error) {
       throw asErrno(error)
+    }
+  }
+
+  /** Zeros from one offset to another, as if holes. */
+  zero(inode: Inode, from: number, to: number): void {
+    const zeros = Buffer.alloc(Math.min(ZERO_CHUNK_BYTES, Math.max(0, to - from)))
+    for (let at = from; at < to; at += zeros.length) {
+      this.write(inode, at, zeros.subarray(0, Math.min(zeros.length, to - at)))
     }
   }
 

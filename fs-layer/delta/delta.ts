@@ -68,7 +68,7 @@ export class Delta implements AsyncDisposable {
   #syncWanted = false
   #afterFlush: (() => void)[] = []
   /** Called with what a batch wrote: small contents may leave memory from then on. */
-  onFlushed: (contents: ReadonlySet<NodeId>) => void = () => {}
+  onFlushed: (contents: ReadonlySet<NodeId>) => void = () => undefined
 
   private constructor(options: DeltaOptions) {
     this.#options = options
@@ -214,7 +214,7 @@ export class Delta implements AsyncDisposable {
   async #write(): Promise<void> {
     const durable = this.#syncWanted
     this.#syncWanted = false
-    const index = this.#opened ?? (await (this.#index ??= this.#openIndex()))
+    const index = this.#opened ?? (await this.#open())
     // From here to the call of batch() nothing waits: the records are one moment's.
     const inodes = this.#dirtyInodes
     const dentries = this.#dirtyDentries
@@ -242,11 +242,7 @@ export class Delta implements AsyncDisposable {
     for (const run of after) run()
   }
 
-  #operations(
-    inodes: Set<NodeId>,
-    dentries: Map<NodeId, Set<ByteString>>,
-    contents: Set<NodeId>,
-  ): Operation[] {
+  #operations(inodes: Set<NodeId>, dentries: Map<NodeId, Set<ByteString>>, contents: Set<NodeId>): Operation[] {
     const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
     const batch: Operation[] = [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
     for (const node of inodes) {
@@ -269,6 +265,11 @@ export class Delta implements AsyncDisposable {
     return batch
   }
 
+  #open(): Promise<Index> {
+    this.#index ??= this.#openIndex()
+    return this.#index
+  }
+
   async #openIndex(): Promise<Index> {
     mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 })
     const index: Index = new Level(join(this.#options.dir, 'index'), {
@@ -285,7 +286,7 @@ export class Delta implements AsyncDisposable {
   }
 
   async #load(): Promise<void> {
-    const index = await (this.#index ??= this.#openIndex())
+    const index = await this.#open()
     for await (const [key, value] of index.iterator()) {
       const parsed = parseKey(key)
       if (parsed.kind === 'meta') this.#checkMeta(value)

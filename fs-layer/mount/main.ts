@@ -44,7 +44,9 @@ async function run(spec: LocalMountSpec): Promise<void> {
         if (progress) process.stderr.write(`\r\u001b[Ktaking in ${entries} entries, ${(bytes / 1e6).toFixed(0)} MB`)
       },
       onSkipped: (skipped) => {
-        process.stderr.write(`croft mount: left out ${skipped.length} entries that are no files, links or directories\n`)
+        process.stderr.write(
+          `croft mount: left out ${skipped.length} entries that are no files, links or directories\n`,
+        )
       },
       onLog: (level, message, fields) => {
         if (level !== 'info') process.stderr.write(`croft mount: ${level}: ${message} ${JSON.stringify(fields)}\n`)
@@ -54,7 +56,10 @@ async function run(spec: LocalMountSpec): Promise<void> {
   )
   if (progress) process.stderr.write('\r\u001b[K')
   process.stdout.write(`${JSON.stringify({ ready: true, keptBase: mounted.keptBase })}\n`)
-  const death = await Promise.race([mounted.died, new Promise<null>((done) => whenAborted(stop.signal, () => done(null)))])
+  const death = await Promise.race([
+    mounted.died,
+    new Promise<null>((done) => whenAborted(stop.signal, () => done(null))),
+  ])
   if (death !== null) throw death
 }
 

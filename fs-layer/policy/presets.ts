@@ -68,7 +68,7 @@ const SECRETS: readonly Rule[] = ['.env*', '*.key', '*.pem', 'id_*', 'credential
   priority: SECRETS_PRIORITY,
 }))
 
-export const BUILT_IN_PRESETS: readonly Preset[] = [
+const BUILT_IN_PRESETS: readonly Preset[] = [
   {
     name: 'agent-safe',
     description: 'Reads everything but secrets and .git, writes only in /output and /tmp.',

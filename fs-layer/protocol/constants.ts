@@ -9,7 +9,7 @@ export const PROTOCOL_MINOR = 45
 
 export const IN_HEADER_BYTES = 40
 export const OUT_HEADER_BYTES = 16
-export const ATTR_BYTES = 88
+const ATTR_BYTES = 88
 export const ENTRY_OUT_BYTES = 40 + ATTR_BYTES
 export const ATTR_OUT_BYTES = 16 + ATTR_BYTES
 export const OPEN_OUT_BYTES = 16

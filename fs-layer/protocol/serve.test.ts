@@ -152,7 +152,7 @@ describe('a connection', () => {
   })
 
   it('answers an fsync when it is done, to the one who asked', async () => {
-    let finish = () => {}
+    let finish: () => void = () => undefined
     const { send, replies, settle } = connected({
       getattr: () => ATTR,
       fsync: () =>
@@ -227,8 +227,8 @@ function anything(): Partial<Filesystem> {
     create: () => ({ ...ATTR, opened: { cache: 'drop' } }),
     read: () => 0,
     write: (_caller, _node, _offset, data) => data.length,
-    fsync: async () => {},
-    readdir: () => {},
+    fsync: async () => undefined,
+    readdir: () => undefined,
     statfs: () => ({ blockSize: 1, blocks: 1, blocksFree: 1, files: 1, filesFree: 1, nameMax: 255 }),
     getxattr: () => Buffer.from('value'),
     listxattr: () => ['user.a'],
@@ -246,7 +246,7 @@ function anything(): Partial<Filesystem> {
     'removexattr',
     'fallocate',
   ] as const)
-    calls[name] = () => {}
+    calls[name] = () => undefined
   return calls
 }
 
@@ -276,7 +276,7 @@ function connect(filesystem: Partial<Filesystem>, { init = true, options = {} as
         replies.push({ error, unique, body: message.subarray(OUT_HEADER_BYTES) })
       },
       acquireBacking: () => 0,
-      releaseBacking: () => {},
+      releaseBacking: () => undefined,
     },
     log: (...line) => logged.push(line),
   })

@@ -13,8 +13,8 @@ import { nameFault } from './paths.ts'
  */
 
 export const KIND_FILE = 1
-export const KIND_DIRECTORY = 2
-export const KIND_SYMLINK = 3
+const KIND_DIRECTORY = 2
+const KIND_SYMLINK = 3
 
 /** Bytes of the longest entry there is. */
 export const MAX_ENTRY_BYTES = 16 + 255 + 2 + MAX_TARGET_BYTES
@@ -50,7 +50,7 @@ export function attributesFault(of: { mode: number; mtime: number; mtimeNsec: nu
 }
 
 /** What is wrong with a link's target, or null. */
-export function targetFault(target: ByteString): string | null {
+function targetFault(target: ByteString): string | null {
   if (target === '') return 'An empty link target'
   if (target.length > MAX_TARGET_BYTES) return `A link target over ${MAX_TARGET_BYTES} bytes`
   if (target.includes('\0')) return 'A NUL byte in a link target'

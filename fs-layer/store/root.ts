@@ -8,7 +8,7 @@ import { StoreError } from './store-error.ts'
  * A root's canonical bytes: `R`, version 1, u16 mode, i64 seconds, u32 nanoseconds, 32 bytes of the tree's
  * hash, u64 inodes, u64 bytes, u64 files.
  */
-export const ROOT_BYTES = 72
+const ROOT_BYTES = 72
 
 /** @throws {StoreError} `invalid`: a field out of range */
 export function encodeRoot(root: Root): Buffer {

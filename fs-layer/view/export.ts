@@ -1,5 +1,5 @@
-import { OWNER_ID, type Inode } from '../delta/inode.ts'
-import { EIO, EINVAL } from '../protocol/errno.ts'
+import { type Inode, OWNER_ID } from '../delta/inode.ts'
+import { EINVAL, EIO } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import { changesOf } from './changes.ts'
@@ -68,7 +68,11 @@ class Exporter {
       if (first === undefined) continue
       const childPath = path === '' ? name : `${path}/${name}`
       yield* this.#entry(first, childPath)
-      if (first.isDirectory) yield* this.#below(found.filter((inode) => inode.isDirectory), childPath)
+      if (first.isDirectory)
+        yield* this.#below(
+          found.filter((inode) => inode.isDirectory),
+          childPath,
+        )
     }
   }
 

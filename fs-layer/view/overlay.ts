@@ -353,9 +353,9 @@ export class Overlay {
 }
 
 /** What ext4 shows for a directory of one block. */
-export const DIRECTORY_SIZE = 4096
+const DIRECTORY_SIZE = 4096
 
-export function typeOfEntry(entry: TreeEntry): number {
+function typeOfEntry(entry: TreeEntry): number {
   if (entry.kind === 'file') return S_IFREG
   return entry.kind === 'directory' ? S_IFDIR : S_IFLNK
 }

@@ -103,7 +103,8 @@ export class PolicyVisibility implements Visibility {
   directoryLinks(directory: Inode, state: PathState): number {
     if (directory.nlink === 0) return 0
     // Where some directories show only by what is deep in them, any change of names may count.
-    const at = directory.subdirectoryChanges + (state.level === NONE || state.mayRevealBelow ? this.#overlay.structure : 0)
+    const at =
+      directory.subdirectoryChanges + (state.level === NONE || state.mayRevealBelow ? this.#overlay.structure : 0)
     const known = this.#links.get(directory.node)
     if (known !== undefined && known.at === at) return known.value
     let links = 2

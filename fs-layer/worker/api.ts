@@ -1,9 +1,9 @@
 import type { Rule } from '../policy/rule.ts'
-import type { DeviceName } from './messages.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
 import type { NodeInfo, Principal, WriteOptions } from '../view/node-info.ts'
+import type { DeviceName } from './messages.ts'
 
 /** The filesystem as the server sees it: one thread that holds every open view. */
 export interface FsLayer extends AsyncDisposable {

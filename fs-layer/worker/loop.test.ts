@@ -91,7 +91,7 @@ describe('the loop', () => {
 
 function watchBytes(fd: number, options?: LoopOptions) {
   let count = 0
-  let wake = () => {}
+  let wake: () => void = () => undefined
   const watch = createLoop(options).watch(fd, {
     serveOne() {
       if (!readByte(fd)) return false

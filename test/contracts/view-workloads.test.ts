@@ -72,14 +72,20 @@ fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX); print(os.statvfs('
   })
 
   it('npm packs the project and installs the package', () => {
-    expect(view('npm pack --silent && mkdir consumer && cd consumer && npm init -y >/dev/null && npm install --silent --offline ../project-1.0.0.tgz && ls node_modules')).toBe(
-      'project-1.0.0.tgz\nproject\n',
-    )
+    expect(
+      view(
+        'npm pack --silent && mkdir consumer && cd consumer && npm init -y >/dev/null && npm install --silent --offline ../project-1.0.0.tgz && ls node_modules',
+      ),
+    ).toBe('project-1.0.0.tgz\nproject\n')
   })
 
   it('tsc type-checks and emits', () => {
     const tsc = join(repository, 'node_modules/.bin/tsc')
-    expect(view(`mkdir ts && echo 'export const x: number = 1' > ts/a.ts && ${tsc} --outDir ts/out --module nodenext ts/a.ts && cat ts/out/a.js`)).toContain('exports.x = 1')
+    expect(
+      view(
+        `mkdir ts && echo 'export const x: number = 1' > ts/a.ts && ${tsc} --outDir ts/out --module nodenext ts/a.ts && cat ts/out/a.js`,
+      ),
+    ).toContain('exports.x = 1')
   })
 
   it('tar and cp copy trees with links, modes and times', () => {
@@ -92,12 +98,16 @@ fcntl.flock(f, fcntl.LOCK_EX); fcntl.lockf(f, fcntl.LOCK_EX); print(os.statvfs('
   })
 
   it('rm -rf takes away a directory of the base, and making it again shows nothing of the old one', () => {
-    expect(view('rm -rf node_modules/zod && ls node_modules; mkdir node_modules/zod && ls -A node_modules/zod | wc -l')).toBe('0\n')
+    expect(
+      view('rm -rf node_modules/zod && ls node_modules; mkdir node_modules/zod && ls -A node_modules/zod | wc -l'),
+    ).toBe('0\n')
   })
 
   it('a directory of the base moves with all in it, and its files keep their inode numbers', () => {
     expect(
-      view('stat -c %i lib/tool.py > before; mv lib moved; stat -c %i moved/tool.py | cmp - before && ls moved; ls -d lib || true'),
+      view(
+        'stat -c %i lib/tool.py > before; mv lib moved; stat -c %i moved/tool.py | cmp - before && ls moved; ls -d lib || true',
+      ),
     ).toBe('__pycache__\nsub\ntool.py\n')
   })
 
@@ -115,7 +125,11 @@ g = open('README.md', 'rb'); os.unlink('README.md'); assert b'hello' in g.read()
   })
 
   it('many writers append without losing a line', () => {
-    expect(view('for w in 1 2 3 4; do (for i in $(seq 500); do echo "$w $i" >> log; done) & done; wait; sort -u log | wc -l')).toBe('2000\n')
+    expect(
+      view(
+        'for w in 1 2 3 4; do (for i in $(seq 500); do echo "$w $i" >> log; done) & done; wait; sort -u log | wc -l',
+      ),
+    ).toBe('2000\n')
   })
 
   it('a directory of 20,000 names is listed whole while names come and go', async (context) => {
@@ -150,7 +164,14 @@ function view(script: string): string {
 }
 
 function sh(cwd: string, script: string): string {
-  const env = { ...process.env, GIT_CONFIG_GLOBAL: '/dev/null', GIT_AUTHOR_NAME: 'a', GIT_AUTHOR_EMAIL: 'a@b', GIT_COMMITTER_NAME: 'a', GIT_COMMITTER_EMAIL: 'a@b' }
+  const env = {
+    ...process.env,
+    GIT_CONFIG_GLOBAL: '/dev/null',
+    GIT_AUTHOR_NAME: 'a',
+    GIT_AUTHOR_EMAIL: 'a@b',
+    GIT_COMMITTER_NAME: 'a',
+    GIT_COMMITTER_EMAIL: 'a@b',
+  }
   return execFileSync('bash', ['-ec', script], { cwd, env, encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
 }
 

@@ -99,11 +99,18 @@ async function demo(): Promise<void> {
 
   await steps.run("some of the project's unit tests run inside", async () => {
     const vitest = 'node_modules/.bin/vitest run --config test/vitest.config.ts --configLoader runner --cache=false'
-    const { exitCode, stdout, stderr } = await sandbox.run(`${vitest} fs-layer/policy/policy.test.ts fs-layer/policy/glob.test.ts`, {
-      env: { CROFT_TEST_REPORT: '/workspace/build/report.json', NO_COLOR: '1' },
-    })
+    const { exitCode, stdout, stderr } = await sandbox.run(
+      `${vitest} fs-layer/policy/policy.test.ts fs-layer/policy/glob.test.ts`,
+      {
+        env: { CROFT_TEST_REPORT: '/workspace/build/report.json', NO_COLOR: '1' },
+      },
+    )
     check(exitCode === 0, stdout + stderr)
-    return stdout.split('\n').filter((line) => /^ *(Test Files|Tests) /.test(line)).map((line) => line.trim()).join('; ')
+    return stdout
+      .split('\n')
+      .filter((line) => /^ *(Test Files|Tests) /.test(line))
+      .map((line) => line.trim())
+      .join('; ')
   })
 
   await steps.run('it edits where it may, from inside and through the API', async () => {

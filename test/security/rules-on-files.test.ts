@@ -207,7 +207,15 @@ function rule(pattern: string, level: Rule['level'], priority = 0): Rule {
 }
 
 function plant(directory: string): void {
-  for (const each of ['work/a', 'work/secrets', 'work/full', 'names', 'deep/only/here/below', 'deep/only/here/nothing', 'secrets']) {
+  for (const each of [
+    'work/a',
+    'work/secrets',
+    'work/full',
+    'names',
+    'deep/only/here/below',
+    'deep/only/here/nothing',
+    'secrets',
+  ]) {
     fs.mkdirSync(join(directory, each), { recursive: true })
   }
   const files = {

@@ -65,7 +65,7 @@ function mountedBy(fuse: FuseNativeMount, target: string): Mounted {
     target,
     ended,
     counts: new Uint32Array(OPCODES),
-    noticesSent: async () => {},
+    noticesSent: async () => undefined,
     unmount() {
       unmounting ??= settled((done) => fuse.close(done)).then(() => settleEnded())
       return unmounting

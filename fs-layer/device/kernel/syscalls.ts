@@ -17,7 +17,6 @@ export interface Syscalls {
 
 export const MS_NOSUID = 2
 export const MS_NODEV = 4
-export const MNT_FORCE = 1
 export const MNT_DETACH = 2
 
 export const { EAGAIN, EINTR, ENODEV, EINVAL, ENOENT } = constants.errno

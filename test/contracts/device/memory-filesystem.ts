@@ -399,6 +399,5 @@ function setTime(attr: Node['attr'], which: 'atime' | 'mtime' | 'ctime', time: T
 }
 
 function clock(): Time {
-  const ms = Date.now()
-  return { sec: Math.floor(ms / 1000), nsec: (ms % 1000) * 1_000_000 }
+  return { sec: Math.floor(Date.now() / 1000), nsec: (Date.now() % 1000) * 1_000_000 }
 }

@@ -1,0 +1,92 @@
+import type { Inode } from '../delta/inode.ts'
+import type { PathState } from '../policy/path-state.ts'
+import type { Level } from '../policy/rule.ts'
+import { EACCES, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from '../protocol/errno.ts'
+import type { ByteString, NodeId } from '../protocol/filesystem.ts'
+import type { Overlay } from './overlay.ts'
+import type { Visibility } from './visibility.ts'
+
+const NAME_MAX_BYTES = 255
+
+/**
+ * What a caller may reach and do: the inode, or the errno.
+ *
+ * Two rules keep what is hidden from being told by an answer:
+ *  - a hidden name is answered as a name that does not exist, and making something there is refused in the
+ *    same way (EACCES) whether there is something or not;
+ *  - a refusal that depends on what is below a directory looks at the rules alone, or only at visible entries.
+ */
+export class Access {
+  readonly #overlay: Overlay
+  readonly #visibility: Visibility
+
+  constructor(overlay: Overlay, visibility: Visibility) {
+    this.#overlay = overlay
+    this.#visibility = visibility
+  }
+
+  /**
+   * Whether a directory may move with all below it. By the rules alone where it is about what is hidden; the
+   * answer EXDEV makes mv(1) copy what it can see and delete that.
+   */
+  needMovable(inode: Inode, from: PathState, to: PathState): void {
+    if (this.#visibility.mayRaise(from, to)) throw EXDEV
+    if (this.#visibility.hasRestrictedBelow(inode, from)) throw EACCES
+  }
+
+  /** Throws unless the directory has nothing that can be seen. Returns whether it has something hidden. */
+  seemsEmpty(directory: Inode): boolean {
+    const state = this.#visibility.stateOf(directory)
+    let hidden = false
+    for (const listed of this.#overlay.list(directory)) {
+      if (this.#visibility.shows(state, listed)) throw ENOTEMPTY
+      hidden = true
+    }
+    return hidden || this.#hasShadows(directory)
+  }
+
+  #hasShadows(directory: Inode): boolean {
+    for (const dentry of this.#overlay.delta.directories.get(directory.node)?.all() ?? []) {
+      if (dentry.shadows.length > 0) return true
+    }
+    return false
+  }
+
+  directory(node: NodeId): Inode {
+    const inode = this.visible(node)
+    if (!inode.isDirectory) throw ENOTDIR
+    return inode
+  }
+
+  visible(node: NodeId): Inode {
+    const inode = this.#overlay.inode(node)
+    if (!this.#visibility.isVisible(inode)) throw ENOENT
+    return inode
+  }
+
+  visibleChild(directory: Inode, name: ByteString): Inode | null {
+    if (name.length > NAME_MAX_BYTES) throw ENAMETOOLONG
+    if (directory.nlink === 0) return null
+    const inode = this.#overlay.lookup(directory, name)
+    return inode !== null && this.#visibility.isVisibleAs(inode, this.#visibility.childState(directory, name))
+      ? inode
+      : null
+  }
+
+  existing(directory: Inode, name: ByteString): Inode {
+    const inode = this.visibleChild(directory, name)
+    if (inode === null) throw ENOENT
+    return inode
+  }
+
+  need(inode: Inode, level: Level): void {
+    if (this.#visibility.stateOf(inode).level < level) throw EACCES
+  }
+
+  needAt(directory: Inode, name: ByteString, level: Level): PathState {
+    if (directory.nlink === 0) throw ENOENT
+    const state = this.#visibility.childState(directory, name)
+    if (state.level < level) throw EACCES
+    return state
+  }
+}
