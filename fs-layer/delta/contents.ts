@@ -20,10 +20,17 @@ import type { Delta } from './delta.ts'
 import { IN_BASE, IN_FILE, IN_INDEX, type Inode } from './inode.ts'
 import { FILE_MAX_BYTES, INLINE_CACHE_BYTES, INLINE_MAX_BYTES } from './limits.ts'
 import type { OpenFiles } from './open-files.ts'
+import type { Room } from './room.ts'
 
 const { O_RDONLY, O_RDWR, O_CREAT, COPYFILE_FICLONE } = constants
 const EMPTY = Buffer.alloc(0)
 const ZERO_CHUNK_BYTES = 1 << 20
+
+export interface ContentsDependencies {
+  readonly store: StoreReader
+  readonly files: OpenFiles
+  readonly room: Room
+}
 
 /**
  * The bytes of regular files, wherever they are: in the base, in the index, or in a file of the delta's. A
@@ -33,6 +40,7 @@ export class Contents {
   readonly #delta: Delta
   readonly #store: StoreReader
   readonly #files: OpenFiles
+  readonly #room: Room
   /** Small contents in memory, least recently used first. */
   readonly #inMemory = new Map<NodeId, Inode>()
   #inMemoryBytes = 0
@@ -40,10 +48,11 @@ export class Contents {
   readonly #written = new Set<Inode>()
   readonly #madeDirectories = new Set<string>()
 
-  constructor(delta: Delta, store: StoreReader, files: OpenFiles) {
+  constructor(delta: Delta, { store, files, room }: ContentsDependencies) {
     this.#delta = delta
     this.#store = store
     this.#files = files
+    this.#room = room
     delta.onFlushed = (nodes) => this.#flushed(nodes)
   }
 
@@ -60,6 +69,7 @@ export class Contents {
   /** `data` is copied. The caller keeps times and tells the delta that the inode changed. */
   write(inode: Inode, offset: number, data: Buffer): void {
     if (offset + data.length > FILE_MAX_BYTES) throw EFBIG
+    this.#room.take(data.length + (inode.place === IN_BASE ? inode.size : 0))
     try {
       this.#write(inode, offset, data)
     } catch (error) {

@@ -21,6 +21,7 @@ import {
   META_KEY,
   parseKey,
 } from './record.ts'
+import type { Room } from './room.ts'
 
 type Index = Level<Buffer, Buffer>
 type Operation = BatchOperation<Index, Buffer, Buffer>
@@ -36,9 +37,14 @@ export interface DeltaOptions {
   readonly flushAfterMs: number
   /** … or when so many records are waiting. */
   readonly flushAtRecords: number
+  /** Asked before each batch. */
+  readonly room: Room
   /** A batch in the background failed; it is tried again with the next one. */
   readonly onFlushFailed: (error: unknown) => void
 }
+
+/** What a batch may take, with the tables that LevelDB may write because of it. */
+const BATCH_BYTES = 8 << 20
 
 /**
  * One sandbox's changes. The index (inodes and dentries) is in memory while open, so that every call of the
@@ -62,6 +68,8 @@ export class Delta implements AsyncDisposable {
   #waiting = 0
   /** Something was written without a sync since the last one. */
   #unsynced = false
+  /** A batch has failed since the log was begun. */
+  #torn = false
   #timer: NodeJS.Timeout | null = null
   #running: Promise<void> = Promise.resolve()
   #queued: Promise<void> | null = null
@@ -214,6 +222,8 @@ export class Delta implements AsyncDisposable {
   async #write(): Promise<void> {
     const durable = this.#syncWanted
     this.#syncWanted = false
+    this.#options.room.take(BATCH_BYTES)
+    if (this.#torn) await this.#startNewLog()
     const index = this.#opened ?? (await this.#open())
     // From here to the call of batch() nothing waits: the records are one moment's.
     const inodes = this.#dirtyInodes
@@ -231,6 +241,7 @@ export class Delta implements AsyncDisposable {
     try {
       await index.batch(batch, { sync: durable })
     } catch (error) {
+      this.#torn = true
       this.#afterFlush = [...after, ...this.#afterFlush]
       for (const node of inodes) this.#dirtyInodes.add(node)
       for (const node of contents) this.#dirtyContents.add(node)
@@ -263,6 +274,19 @@ export class Delta implements AsyncDisposable {
       }
     }
     return batch
+  }
+
+  /**
+   * After a failed batch LevelDB's log may end in a part of a record, and what it takes for written after that is
+   * not found at the next recovery. A recovery now, when there is room, begins a new log.
+   */
+  async #startNewLog(): Promise<void> {
+    const broken = this.#opened
+    this.#opened = null
+    this.#index = null
+    await broken?.close()
+    await this.#open()
+    this.#torn = false
   }
 
   #open(): Promise<Index> {

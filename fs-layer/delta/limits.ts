@@ -18,3 +18,6 @@ export const XATTRS_MAX_BYTES = 64 * 1024
 
 /** ext4's own limit (ext4(5)). */
 export const LINKS_MAX = 65000
+
+/** Bytes. Left free on the disk of a delta; a sandbox that would take them is told ENOSPC. */
+export const DISK_RESERVE_BYTES = 16 * 1024 * 1024

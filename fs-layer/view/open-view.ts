@@ -1,7 +1,9 @@
+import { mkdirSync } from 'node:fs'
 import { Contents } from '../delta/contents.ts'
 import { Delta } from '../delta/delta.ts'
-import { FLUSH_AFTER_MS, FLUSH_AT_RECORDS } from '../delta/limits.ts'
+import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS } from '../delta/limits.ts'
 import type { OpenFiles } from '../delta/open-files.ts'
+import { Room } from '../delta/room.ts'
 import type { Device, Mounted } from '../device/device.ts'
 import type { Policy } from '../policy/policy.ts'
 import { EBUSY } from '../protocol/errno.ts'
@@ -58,7 +60,10 @@ export class OpenView implements AsyncDisposable {
 
   static async open(options: OpenViewOptions, { store, files, log }: OpenViewDependencies): Promise<OpenView> {
     const base = new Base(store, options.base)
+    mkdirSync(options.deltaDir, { recursive: true, mode: 0o700 })
+    const room = new Room({ dir: options.deltaDir, reserveBytes: DISK_RESERVE_BYTES })
     const delta = await Delta.open({
+      room,
       dir: options.deltaDir,
       base: options.base,
       baseInodes: base.inodes,
@@ -67,7 +72,7 @@ export class OpenView implements AsyncDisposable {
       flushAtRecords: FLUSH_AT_RECORDS,
       onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),
     })
-    const contents = new Contents(delta, store, files)
+    const contents = new Contents(delta, { store, files, room })
     contents.removeLeftovers()
     return new OpenView(options, new Overlay(base, delta, contents))
   }
