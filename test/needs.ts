@@ -12,7 +12,7 @@ declare module 'vitest' {
  * Skips the test where the machine lacks one of the needs, saying which and why. For a whole suite:
  * `beforeEach((context) => needs(context, 'fuse'))`.
  *
- * This is the only way to skip: one that gives no need, or a need that the machine has, fails the run of
+ * This and `lacks` are the only ways to skip: one that gives no need, or a need that the machine has, fails the run of
  * .ci/run.
  */
 export async function needs(context: TestContext, ...wanted: readonly Need[]): Promise<void> {
@@ -22,6 +22,12 @@ export async function needs(context: TestContext, ...wanted: readonly Need[]): P
     context.task.meta.skipped = { need, reason }
     context.skip(`needs ${need}: ${reason}`)
   }
+}
+
+/** Skips a case of a contract that the part under test cannot fulfil on any machine, saying what it lacks. */
+export function lacks(context: TestContext, ability: string): void {
+  context.task.meta.skipped = { need: 'ability', reason: ability }
+  context.skip(`lacks ${ability}`)
 }
 
 /** For a `beforeAll`, which cannot skip: whether its set-up makes sense. */

@@ -7,6 +7,8 @@ import { detectControlGroups } from '../runtimes/cgroup/detect.ts'
  * where the machine can, else with the reason why it cannot.
  */
 export const probes = {
+  /** Of `lacks`: no machine mends it. */
+  ability: async () => 'the part under test does not have it',
   root: async () => (process.getuid?.() === 0 ? undefined : 'not run as root'),
   fuse: async () => {
     if (!existsSync('/dev/fuse')) return 'there is no /dev/fuse'
