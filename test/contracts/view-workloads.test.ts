@@ -159,6 +159,31 @@ print(all(str(i) in seen for i in range(20000)), len(os.listdir('many')))
   })
 })
 
+describe('an ordinary user, who owns the files of a view', () => {
+  it('creates read-only files and writes them, and works with git', async (context) => {
+    await needs(context, 'python3')
+    const uid = 54_321
+    await using own = await mountedView({ base: project, owner: { uid, gid: uid } })
+    fs.chmodSync(join(own.path, '..'), 0o711)
+    const script = `import os, subprocess
+os.setgroups([]); os.setgid(${uid}); os.setuid(${uid})
+os.chdir('${own.path}')
+f = os.open('read-only', os.O_CREAT | os.O_RDWR | os.O_EXCL, 0o444)
+os.write(f, b'mine'); os.close(f)
+try: os.open('read-only', os.O_RDWR); print('opened')
+except PermissionError: print('refused')
+s = os.stat('read-only'); print(s.st_uid == ${uid}, s.st_gid == ${uid}, oct(s.st_mode & 0o7777), open('read-only').read())
+os.chmod('read-only', 0o640); os.rename('read-only', 'lib/renamed'); os.symlink('x', 'l'); os.unlink('l')
+env = dict(os.environ, HOME='/nonexistent', GIT_CONFIG_GLOBAL='/dev/null')
+g = lambda *a: subprocess.run(['git', '-c', 'user.name=a', '-c', 'user.email=a@b', *a], env=env, capture_output=True, text=True)
+print(g('add', '.').stderr, g('commit', '-qm', 'by user').stderr, g('log', '-1', '--format=%s').stdout.strip(), g('fsck').returncode)
+try: os.chown('lib', 0, 0); print('chowned')
+except PermissionError: print('not chowned')`
+    const printed = execFileSync('python3', ['-c', script], { encoding: 'utf8' })
+    expect(printed).toBe('refused\nTrue True 0o444 mine\n  by user 0\nnot chowned\n')
+  })
+})
+
 function view(script: string): string {
   return sh(mounted.path, script)
 }
