@@ -196,7 +196,7 @@ function classLength(pattern: string): number {
 function classHas(body: string, byte: string): boolean {
   const negated = /^[!^]/.test(body)
   const members = negated ? body.slice(1) : body
-  const ranges = [...members.matchAll(/(\\?.)-(\\?.)|(\\?.)/gs)].map(([, from, to, single]) => [
+  const ranges = [...members.matchAll(/(\\.|[^\\])-(\\.|[^\\])|(\\.|[^\\])/gs)].map(([, from, to, single]) => [
     from ?? single,
     to ?? single,
   ])
