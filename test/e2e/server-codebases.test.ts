@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { collect } from '../fixtures/collect.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir, type Wire } from '../fixtures/server-process.ts'
+import { codebaseWith, uploadFile } from '../fixtures/wire-codebase.ts'
 import { has, needs } from '../needs.ts'
 
 let dir: string
@@ -28,19 +29,6 @@ beforeEach((context) => needs(context, 'root', 'fuse', 'bwrap'))
 
 const bytes = (text: string) => Buffer.from(text)
 
-function upload(codebaseId: string, filePath: string, content: string, totalSize = Buffer.byteLength(content)) {
-  return wire.codebases.uploadFiles([
-    { content: { case: 'metadata', value: { codebaseId, filePath, totalSize: BigInt(totalSize) } } },
-    ...(content === '' ? [] : [{ content: { case: 'data' as const, value: bytes(content) } }]),
-  ])
-}
-
-async function codebaseWith(files: Readonly<Record<string, string>>): Promise<string> {
-  const { id } = await wire.codebases.createCodebase({ name: 'project', ownerId: 'me' })
-  for (const [path, content] of Object.entries(files)) await upload(id, path, content)
-  return id
-}
-
 async function download(codebaseId: string, filePath: string): Promise<string> {
   const chunks = await collect(wire.codebases.downloadFile({ codebaseId, filePath }))
   return Buffer.concat(chunks.map(({ data }) => data)).toString()
@@ -48,8 +36,8 @@ async function download(codebaseId: string, filePath: string): Promise<string> {
 
 describe('codebases', () => {
   it('a file that was uploaded is listed, counted and downloaded as it was', async () => {
-    const id = await codebaseWith({})
-    const result = await upload(id, 'src/deep/a.txt', 'hello')
+    const id = await codebaseWith(wire, {})
+    const result = await uploadFile(wire, id, 'src/deep/a.txt', 'hello')
     expect(result).toMatchObject({ codebaseId: id, filePath: 'src/deep/a.txt', size: 5n })
     expect(result.checksum).toBe(createHash('md5').update('hello').digest('hex'))
     expect(await download(id, 'src/deep/a.txt')).toBe('hello')
@@ -65,8 +53,8 @@ describe('codebases', () => {
   })
 
   it('an empty file and one of several megabytes go through', async () => {
-    const id = await codebaseWith({})
-    await upload(id, 'empty', '')
+    const id = await codebaseWith(wire, {})
+    await uploadFile(wire, id, 'empty', '')
     const piece = 'x'.repeat(1 << 20)
     const large = await wire.codebases.uploadFiles([
       { content: { case: 'metadata', value: { codebaseId: id, filePath: 'large', totalSize: BigInt(5 << 20) } } },
@@ -78,22 +66,22 @@ describe('codebases', () => {
   })
 
   it('two uploads to one path at once both succeed, and one of them is what is there', async () => {
-    const id = await codebaseWith({})
+    const id = await codebaseWith(wire, {})
     const contents = ['a'.repeat(100_000), 'b'.repeat(50_000)]
-    await Promise.all(contents.map((content) => upload(id, 'x', content)))
+    await Promise.all(contents.map((content) => uploadFile(wire, id, 'x', content)))
     expect(contents).toContain(await download(id, 'x'))
   })
 
   it('many uploads at once to different paths are all there', async () => {
-    const id = await codebaseWith({})
+    const id = await codebaseWith(wire, {})
     const paths = Array.from({ length: 20 }, (_, index) => `d${index % 3}/f${index}`)
-    await Promise.all(paths.map((path) => upload(id, path, path)))
+    await Promise.all(paths.map((path) => uploadFile(wire, id, path, path)))
     const { files } = await wire.codebases.listFiles({ codebaseId: id, recursive: true })
     expect(files.flatMap(({ path, isDir }) => (isDir ? [] : [path])).toSorted()).toEqual(paths.toSorted())
   })
 
   it('an upload that is cut half-way leaves nothing', async () => {
-    const id = await codebaseWith({ x: 'before' })
+    const id = await codebaseWith(wire, { x: 'before' })
     const cut = wire.codebases.uploadFiles(
       [
         { content: { case: 'metadata', value: { codebaseId: id, filePath: 'x', totalSize: 10n } } },
@@ -116,19 +104,19 @@ describe('codebases', () => {
     ['no path', '', 5, 'metadata.file_path'],
     ['a name of 256 bytes', 'x'.repeat(256), 5, 'metadata.file_path'],
   ])('an upload with %s is refused by its field and changes nothing', async (_, path, size, field) => {
-    const id = await codebaseWith({})
-    expect(await refusal(upload(id, path, 'hello', size))).toMatchObject({ code: 'INVALID_ARGUMENT', field })
+    const id = await codebaseWith(wire, {})
+    expect(await refusal(uploadFile(wire, id, path, 'hello', size))).toMatchObject({ code: 'INVALID_ARGUMENT', field })
     expect((await wire.codebases.listFiles({ codebaseId: id, recursive: true })).files).toEqual([])
   })
 
   it('a file where a directory is, and the reverse, are refused', async () => {
-    const id = await codebaseWith({ 'd/f': 'x' })
-    expect((await refusal(upload(id, 'd', 'x'))).code).toBe('INVALID_ARGUMENT')
-    expect((await refusal(upload(id, 'd/f/g', 'x'))).code).toBe('INVALID_ARGUMENT')
+    const id = await codebaseWith(wire, { 'd/f': 'x' })
+    expect((await refusal(uploadFile(wire, id, 'd', 'x'))).code).toBe('INVALID_ARGUMENT')
+    expect((await refusal(uploadFile(wire, id, 'd/f/g', 'x'))).code).toBe('INVALID_ARGUMENT')
   })
 
   it('data before metadata, and metadata twice, are refused', async () => {
-    const id = await codebaseWith({})
+    const id = await codebaseWith(wire, {})
     const metadata = { content: { case: 'metadata' as const, value: { codebaseId: id, filePath: 'x', totalSize: 1n } } }
     const data = { content: { case: 'data' as const, value: bytes('x') } }
     for (const messages of [[data, metadata], [metadata, metadata], []]) {
@@ -154,7 +142,7 @@ describe('codebases', () => {
   })
 
   it('one that a sandbox uses is not deleted; without it, it is gone', async () => {
-    const codebaseId = await codebaseWith({ a: 'x' })
+    const codebaseId = await codebaseWith(wire, { a: 'x' })
     const { id } = await wire.sandboxes.createSandbox({ codebaseId })
     const refused = await refusal(wire.codebases.deleteCodebase({ codebaseId }))
     expect(refused).toMatchObject({ code: 'FAILED_PRECONDITION', reason: 'codebase_in_use' })
@@ -264,7 +252,7 @@ describe('a tree by its hashes', () => {
   })
 
   it('the size of a blob that is there cannot be lied about', async () => {
-    const id = await codebaseWith({ f: 'well known' })
+    const id = await codebaseWith(wire, { f: 'well known' })
     const call = put([file('f', 'well known', 3)], { codebaseId: id })
     expect(await refusal(call.next())).toMatchObject({ code: 'INVALID_ARGUMENT', field: 'entries[0].file.size' })
   })

@@ -4,6 +4,7 @@ import { collect } from '../fixtures/collect.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { hostPids } from '../fixtures/sandbox-pids.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir, type Wire } from '../fixtures/server-process.ts'
+import { codebaseWith, uploadFile } from '../fixtures/wire-codebase.ts'
 import { has, needs } from '../needs.ts'
 
 let dir: string
@@ -29,25 +30,12 @@ beforeEach((context) => needs(context, 'root', 'fuse', 'bwrap'))
 
 const bytes = (text: string) => Buffer.from(text)
 
-function upload(codebaseId: string, filePath: string, content: string, totalSize = Buffer.byteLength(content)) {
-  return wire.codebases.uploadFiles([
-    { content: { case: 'metadata', value: { codebaseId, filePath, totalSize: BigInt(totalSize) } } },
-    ...(content === '' ? [] : [{ content: { case: 'data' as const, value: bytes(content) } }]),
-  ])
-}
-
-async function codebaseWith(files: Readonly<Record<string, string>>): Promise<string> {
-  const { id } = await wire.codebases.createCodebase({ name: 'project', ownerId: 'me' })
-  for (const [path, content] of Object.entries(files)) await upload(id, path, content)
-  return id
-}
-
 function mountOf(sandboxId: string): string {
   return server.mounts().find((point) => point.includes(sandboxId)) ?? ''
 }
 
 async function runningSandbox(files: Readonly<Record<string, string>> = { 'a.txt': 'hello' }): Promise<string> {
-  const codebaseId = await codebaseWith(files)
+  const codebaseId = await codebaseWith(wire, files)
   const { id, status: state } = await wire.sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })
   expect(state).toBe(SandboxStatus.RUNNING)
   return id
@@ -57,7 +45,7 @@ const UNKNOWN = { cb: 'cb_0123456789abcdef', sb: 'sb_0123456789abcdef', sess: 's
 
 describe('the life of a sandbox', () => {
   it('goes from pending over running and stopped to nothing, and keeps its changes while it is stopped', async () => {
-    const codebaseId = await codebaseWith({ 'a.txt': 'hello' })
+    const codebaseId = await codebaseWith(wire, { 'a.txt': 'hello' })
     const labels = { team: 'x' }
     const { id: sandboxId, ...created } = await wire.sandboxes.createSandbox({
       codebaseId,
@@ -94,7 +82,7 @@ describe('the life of a sandbox', () => {
   })
 
   it('of two starts at once one wins', async () => {
-    const codebaseId = await codebaseWith({})
+    const codebaseId = await codebaseWith(wire, {})
     const { id: sandboxId } = await wire.sandboxes.createSandbox({ codebaseId })
     const codes = await Promise.all(
       [1, 2, 3].map(async () => (await refusal(wire.sandboxes.startSandbox({ sandboxId }))).code),
@@ -117,7 +105,7 @@ describe('the life of a sandbox', () => {
   })
 
   it('one that has expired is gone', async () => {
-    const codebaseId = await codebaseWith({})
+    const codebaseId = await codebaseWith(wire, {})
     const expiresIn = { seconds: 0n, nanos: 1_000_000 }
     const { id: sandboxId } = await wire.sandboxes.createSandbox({ codebaseId, expiresIn, start: true })
     await expect
@@ -149,7 +137,7 @@ describe('the life of a sandbox', () => {
     ['runtime', 'UNIMPLEMENTED', { runtime: 2 }],
     ['network.mode', 'UNIMPLEMENTED', { network: { mode: 3 } }],
   ])('a request with a bad %s is %s', async (field, code, request) => {
-    const codebaseId = await codebaseWith({})
+    const codebaseId = await codebaseWith(wire, {})
     expect(await refusal(wire.sandboxes.createSandbox({ codebaseId, ...request }))).toMatchObject({ code, field })
     expect((await wire.sandboxes.listSandboxes({ codebaseId })).sandboxes).toEqual([])
   })
@@ -174,7 +162,7 @@ describe('the life of a sandbox', () => {
       codebases.deleteCodebase({ codebaseId: UNKNOWN.cb }),
       codebases.listFiles({ codebaseId: UNKNOWN.cb }),
       collect(codebases.downloadFile({ codebaseId: UNKNOWN.cb, filePath: 'x' })),
-      upload(UNKNOWN.cb, 'x', 'x'),
+      uploadFile(wire, UNKNOWN.cb, 'x', 'x'),
       files.statFile({ sandboxId: UNKNOWN.sb }),
       collect(snapshots.listChanges({ sandboxId: UNKNOWN.sb })),
     ]

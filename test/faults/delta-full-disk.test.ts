@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { DISK_RESERVE_BYTES } from '../../fs-layer/delta/limits.ts'
+import { errorCode } from '../fixtures/error-code.ts'
 import { mountedView } from '../fixtures/mounted-view.ts'
 import { needs } from '../needs.ts'
 
@@ -17,8 +18,8 @@ describe('a delta on a disk that is full', () => {
       await using mounted = await mountedView({ in: disk })
       const synced = join(mounted.path, 'synced')
       writeSynced(synced, 'kept')
-      expect(code(() => writeSynced(join(mounted.path, 'large'), 'x'.repeat(120 << 20)))).toBe('ENOSPC')
-      expect(code(() => fill(mounted.path))).toBe('ENOSPC')
+      expect(errorCode(() => writeSynced(join(mounted.path, 'large'), 'x'.repeat(120 << 20)))).toBe('ENOSPC')
+      expect(errorCode(() => fill(mounted.path))).toBe('ENOSPC')
       expect(fs.readFileSync(synced, 'utf8')).toBe('kept')
       // What is free is the reserve, or a file's worth less.
       const { bavail, bsize } = fs.statfsSync(disk)
@@ -47,14 +48,5 @@ function writeSynced(path: string, text: string): void {
     fs.fsyncSync(fd)
   } finally {
     fs.closeSync(fd)
-  }
-}
-
-function code(run: () => unknown): string {
-  try {
-    run()
-    return 'no error'
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error)
   }
 }

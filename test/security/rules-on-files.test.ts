@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
+import { errorCode } from '../fixtures/error-code.ts'
 import { type MountedView, mountedView } from '../fixtures/mounted-view.ts'
 import { has, needs } from '../needs.ts'
 
@@ -45,7 +46,7 @@ describe('what a rule hides', () => {
 
   it('does not exist for any call that takes a path', () => {
     const hidden = at('work/secret.txt')
-    for (const [call, run] of Object.entries(callsOn(hidden))) expect([call, code(run)]).toEqual([call, 'ENOENT'])
+    for (const [call, run] of Object.entries(callsOn(hidden))) expect([call, errorCode(run)]).toEqual([call, 'ENOENT'])
   })
 
   it('is answered by making calls just as a name that is free but may not be made', () => {
@@ -53,14 +54,14 @@ describe('what a rule hides', () => {
     for (const hidden of [at('work/secret.txt'), at('work/secrets')]) {
       for (const [call, run] of Object.entries(makingCalls(hidden))) {
         const same = makingCalls(free)[call as keyof ReturnType<typeof makingCalls>]
-        expect([call, code(run)]).toEqual([call, code(same)])
-        expect(code(run)).toBe('EACCES')
+        expect([call, errorCode(run)]).toEqual([call, errorCode(same)])
+        expect(errorCode(run)).toBe('EACCES')
       }
     }
   })
 
   it('is not reached through a symlink that names it', () => {
-    expect(code(() => fs.readFileSync(at('work/link-to-secret')))).toBe('ENOENT')
+    expect(errorCode(() => fs.readFileSync(at('work/link-to-secret')))).toBe('ENOENT')
   })
 
   it('does not count in the links of its directory', () => {
@@ -90,9 +91,9 @@ describe('what a rule hides', () => {
 describe('a level', () => {
   it('of view shows name and size, and no contents', () => {
     expect(fs.lstatSync(at('names/private.txt')).size).toBe(7)
-    expect(code(() => fs.readFileSync(at('names/private.txt')))).toBe('EACCES')
-    expect(code(() => fs.readlinkSync(at('names/link')))).toBe('EACCES')
-    expect(code(() => fs.copyFileSync(at('names/private.txt'), at('work/copy')))).toBe('EACCES')
+    expect(errorCode(() => fs.readFileSync(at('names/private.txt')))).toBe('EACCES')
+    expect(errorCode(() => fs.readlinkSync(at('names/link')))).toBe('EACCES')
+    expect(errorCode(() => fs.copyFileSync(at('names/private.txt'), at('work/copy')))).toBe('EACCES')
   })
 
   it('of read refuses every change, to root too', () => {
@@ -111,25 +112,25 @@ describe('a level', () => {
       create: () => fs.writeFileSync(at('new.txt'), ''),
       mkdir: () => fs.mkdirSync(at('new')),
     }
-    for (const [call, run] of Object.entries(changing)) expect([call, code(run)]).toEqual([call, 'EACCES'])
+    for (const [call, run] of Object.entries(changing)) expect([call, errorCode(run)]).toEqual([call, 'EACCES'])
     expect(fs.readFileSync(file, 'utf8')).toBe('open')
   })
 
   it('holds for names made after the rules were set', () => {
-    expect(code(() => fs.writeFileSync(at('work/secrets-of-mine'), 'x'))).toBe('EACCES')
-    expect(code(() => fs.renameSync(at('work/free.txt'), at('work/secret-now')))).toBe('EACCES')
+    expect(errorCode(() => fs.writeFileSync(at('work/secrets-of-mine'), 'x'))).toBe('EACCES')
+    expect(errorCode(() => fs.renameSync(at('work/free.txt'), at('work/secret-now')))).toBe('EACCES')
   })
 
   it('is not raised by a hard link where more is allowed', () => {
-    expect(code(() => fs.linkSync(at('open.txt'), at('work/mine')))).toBe('EXDEV')
-    expect(code(() => fs.linkSync(at('work/fixed.txt'), at('work/mine')))).toBe('EXDEV')
+    expect(errorCode(() => fs.linkSync(at('open.txt'), at('work/mine')))).toBe('EXDEV')
+    expect(errorCode(() => fs.linkSync(at('work/fixed.txt'), at('work/mine')))).toBe('EXDEV')
   })
 
   it('is not raised by moving a directory out of a rule that names its path', () => {
     // /work/fixed.txt may only be read; anywhere else below /work it could be written.
     fs.mkdirSync(at('work/target'))
-    expect(code(() => fs.renameSync(at('work'), at('elsewhere')))).toBe('EACCES')
-    expect(code(() => fs.renameSync(at('work/fixed.txt'), at('work/target/fixed.txt')))).toBe('EACCES')
+    expect(errorCode(() => fs.renameSync(at('work'), at('elsewhere')))).toBe('EACCES')
+    expect(errorCode(() => fs.renameSync(at('work/fixed.txt'), at('work/target/fixed.txt')))).toBe('EACCES')
     expect(fs.readFileSync(at('work/fixed.txt'), 'utf8')).toBe('fixed')
   })
 })
@@ -143,7 +144,7 @@ describe('a directory that is hidden but has something visible in it', () => {
   })
 
   it('is hidden where nothing in it is visible', () => {
-    expect(code(() => fs.lstatSync(at('deep/only/here/nothing')))).toBe('ENOENT')
+    expect(errorCode(() => fs.lstatSync(at('deep/only/here/nothing')))).toBe('ENOENT')
   })
 })
 
@@ -191,12 +192,12 @@ describe('rules that change while mounted', () => {
     expect(fs.readFileSync(secret, 'utf8')).toBe('secret')
     const fd = fs.openSync(secret, 'r')
     await live.view.setRules(RULES)
-    expect(code(() => fs.lstatSync(secret))).toBe('ENOENT')
-    expect(code(() => fs.readFileSync(secret))).toBe('ENOENT')
+    expect(errorCode(() => fs.lstatSync(secret))).toBe('ENOENT')
+    expect(errorCode(() => fs.readFileSync(secret))).toBe('ENOENT')
     expect(fs.readdirSync(join(live.path, 'work'))).not.toContain('secret.txt')
-    expect(code(() => fs.readSync(fd, Buffer.alloc(10)))).toBe('ENOENT')
+    expect(errorCode(() => fs.readSync(fd, Buffer.alloc(10)))).toBe('ENOENT')
     fs.closeSync(fd)
-    expect(code(() => fs.writeFileSync(join(live.path, 'open.txt'), 'x'))).toBe('EACCES')
+    expect(errorCode(() => fs.writeFileSync(join(live.path, 'open.txt'), 'x'))).toBe('EACCES')
     await live.view.setRules([rule('**', 'write')])
     expect(fs.readFileSync(secret, 'utf8')).toBe('secret')
   })
@@ -272,15 +273,6 @@ function makingCalls(path: string) {
 
 function at(path: string): string {
   return join(mounted.path, path)
-}
-
-function code(run: () => unknown): string {
-  try {
-    run()
-    return 'no error'
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error)
-  }
 }
 
 function sh(script: string): string {
