@@ -68,7 +68,7 @@ async function addExtras(dir: string, signal: AbortSignal): Promise<void> {
   await addPython(join(dir, 'python'), signal)
 }
 
-const C_SOURCES = 60
+const C_SOURCES = 24
 
 function addSources(dir: string): void {
   mkdirSync(dir)

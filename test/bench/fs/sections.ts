@@ -89,7 +89,7 @@ export function requestSection(counts: ReadonlyMap<string, RequestCounts>): Sect
     notes: ['Counted in a run of their own, in a new view.'],
     figures: [...counts].flatMap(([step, byOpcode]) =>
       Object.entries(byOpcode).map(([opcode, count]): Figure => {
-        return { name: `${step}: ${opcode}`, of: CROFT, unit: 'requests', samples: [count] }
+        return { name: `${step}: ${opcode}`, of: CROFT, unit: 'count', samples: [count] }
       }),
     ),
   }

@@ -6,7 +6,7 @@ export function quantity(value: number, unit: Figure['unit']): string {
   if (unit === 'ms') return value >= 1000 ? `${digits(value / 1000)} s` : `${digits(value)} ms`
   if (unit === 'us') return value >= 1000 ? `${digits(value / 1000)} ms` : `${digits(value)} µs`
   if (unit === 'bytes') return value >= MiB ? `${digits(value / MiB)} MiB` : `${digits(value / 1024)} KiB`
-  return unit === 'requests' ? digits(value) : `${digits(value)}/s`
+  return unit === 'count' ? digits(value) : `${digits(value)}/s`
 }
 
 export function ratio(value: number): string {

@@ -13,7 +13,7 @@ export interface Figure {
   readonly name: string
   /** What was measured: `croft`, or what stands beside it. */
   readonly of: string
-  readonly unit: 'ms' | 'us' | 'per second' | 'bytes' | 'requests'
+  readonly unit: 'ms' | 'us' | 'per second' | 'bytes' | 'count'
   readonly samples: readonly number[]
   /** `targets.md` in numbers: the most (or the least) that is wanted, of the value or of its ratio to `beside`. */
   readonly target?: { readonly atMost?: number; readonly atLeast?: number; readonly beside?: string }

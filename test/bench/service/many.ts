@@ -39,6 +39,12 @@ export async function measureIdle(bench: Bench, running: ServerProcess, codebase
         samples: [(after.bytes - before.bytes) / count],
         target: { atMost: 3 * MiB },
       },
+      {
+        name: 'processes of a sandbox',
+        of: 'croft',
+        unit: 'count',
+        samples: [(after.processes - before.processes) / count],
+      },
       { name: 'memory of the server with one sandbox', of: 'croft', unit: 'bytes', samples: [before.bytes] },
       { name, of: 'croft', unit: 'ms', samples: p99(beside), target: { atMost: 2, beside: 'none beside it' } },
       { name, of: 'none beside it', unit: 'ms', samples: p99(alone) },
