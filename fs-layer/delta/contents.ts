@@ -9,22 +9,26 @@ import {
   mkdirSync,
   readdirSync,
   readSync,
+  renameSync,
   rmSync,
   writeSync,
 } from 'node:fs'
+import { chmod, copyFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { asErrno, EFBIG, EIO } from '../protocol/errno.ts'
 import type { NodeId } from '../protocol/filesystem.ts'
 import type { StoreReader } from '../store/reader.ts'
 import type { Delta } from './delta.ts'
 import { IN_BASE, IN_FILE, IN_INDEX, type Inode } from './inode.ts'
-import { FILE_MAX_BYTES, INLINE_CACHE_BYTES, INLINE_MAX_BYTES } from './limits.ts'
+import { COPY_NOW_MAX_BYTES, FILE_MAX_BYTES, INLINE_CACHE_BYTES, INLINE_MAX_BYTES } from './limits.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { Room } from './room.ts'
 
 const { O_RDONLY, O_RDWR, O_CREAT, COPYFILE_FICLONE } = constants
 const EMPTY = Buffer.alloc(0)
-const ZERO_CHUNK_BYTES = 1 << 20
+const CHUNK_BYTES = 1 << 20
+/** A caller that wants more asks again. A longer copy would hold up every mount of the thread. */
+const COPY_MAX_BYTES = 8 << 20
 
 export interface ContentsDependencies {
   readonly store: StoreReader
@@ -46,6 +50,7 @@ export class Contents {
   #inMemoryBytes = 0
   /** With bytes in a file that are not synced yet. */
   readonly #written = new Set<Inode>()
+  readonly #copying = new Map<NodeId, Promise<void>>()
   readonly #madeDirectories = new Set<string>()
 
   constructor(delta: Delta, { store, files, room }: ContentsDependencies) {
@@ -77,6 +82,22 @@ export class Contents {
     }
   }
 
+  /**
+   * Before a write to a large file of the base: copies it on another thread, and until that is done it is read from
+   * the base. Null where nothing has to be copied, or so little that the write may do it.
+   */
+  copyUpBeside(inode: Inode): Promise<void> | null {
+    if (inode.place !== IN_BASE || inode.size <= COPY_NOW_MAX_BYTES) return null
+    const underWay = this.#copying.get(inode.node)
+    if (underWay !== undefined) return underWay
+    const blob = this.#blob(inode)
+    if (!('path' in blob)) return null
+    this.#room.take(inode.size)
+    const copying = this.#copyBeside(inode, blob.path).finally(() => this.#copying.delete(inode.node))
+    this.#copying.set(inode.node, copying)
+    return copying
+  }
+
   truncate(inode: Inode, size: number): void {
     if (size > FILE_MAX_BYTES) throw EFBIG
     try {
@@ -86,9 +107,23 @@ export class Contents {
     }
   }
 
+  /** Copies at most `length` bytes, and at most `COPY_MAX_BYTES`; returns how many. */
+  copy(from: Inode, fromOffset: number, to: Inode, toOffset: number, length: number): number {
+    const wanted = Math.min(length, COPY_MAX_BYTES)
+    const chunk = Buffer.allocUnsafe(Math.min(wanted, CHUNK_BYTES))
+    let done = 0
+    while (done < wanted) {
+      const got = this.read(from, fromOffset + done, Math.min(chunk.length, wanted - done), chunk, 0)
+      if (got === 0) break
+      this.write(to, toOffset + done, chunk.subarray(0, got))
+      done += got
+    }
+    return done
+  }
+
   /** Zeros from one offset to another, as if holes. */
   zero(inode: Inode, from: number, to: number): void {
-    const zeros = Buffer.alloc(Math.min(ZERO_CHUNK_BYTES, Math.max(0, to - from)))
+    const zeros = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(0, to - from)))
     for (let at = from; at < to; at += zeros.length) {
       this.write(inode, at, zeros.subarray(0, Math.min(zeros.length, to - at)))
     }
@@ -139,6 +174,7 @@ export class Contents {
 
   /** The same for every file written since the last time. */
   async syncAll(): Promise<void> {
+    await Promise.allSettled(this.#copying.values())
     const written = [...this.#written]
     this.#written.clear()
     for (const inode of written) if (inode.place === IN_FILE) await this.sync(inode)
@@ -224,6 +260,24 @@ export class Contents {
     }
     inode.place = IN_FILE
     inode.size = keep
+  }
+
+  async #copyBeside(inode: Inode, from: string): Promise<void> {
+    this.#makeDirectory(inode)
+    const to = this.#pathOf(inode)
+    const partial = `${to}.copy`
+    try {
+      await copyFile(from, partial, COPYFILE_FICLONE)
+      await chmod(partial, 0o600)
+    } catch (error) {
+      await rm(partial, { force: true })
+      throw asErrno(error)
+    }
+    // It may have been emptied, and so have left the base, in the meantime.
+    if (inode.place === IN_BASE) {
+      renameSync(partial, to)
+      inode.place = IN_FILE
+    } else await rm(partial)
   }
 
   #spill(inode: Inode): void {

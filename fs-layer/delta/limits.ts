@@ -4,6 +4,9 @@ export const INLINE_MAX_BYTES = 16 * 1024
 /** Bytes of small contents that one view keeps in memory though they are on disk. */
 export const INLINE_CACHE_BYTES = 4 * 1024 * 1024
 
+/** Bytes. A larger file of the base is copied into the delta beside other requests, a smaller one at once. */
+export const COPY_NOW_MAX_BYTES = 4 * 1024 * 1024
+
 /** Open files of one filesystem thread, for contents in files (RLIMIT_NOFILE is the process's, not ours). */
 export const OPEN_FILES_MAX = 1024
 

@@ -34,7 +34,8 @@ export interface Filesystem {
   release(node: NodeId, flags: number): void
   /** Fills `into` from `at` with at most `size` bytes; returns how many (fewer only at the end of the file). */
   read(caller: Caller, node: NodeId, offset: number, size: number, into: Buffer, at: number): number
-  write(caller: Caller, node: NodeId, offset: number, data: Buffer, flags: WriteFlags): number
+  /** A promise where much has to be copied first; `data` and `caller` are kept by whoever promises. */
+  write(caller: Caller, node: NodeId, offset: number, data: Buffer, flags: WriteFlags): number | Promise<number>
   fsync(caller: Caller, node: NodeId, dataOnly: boolean): Promise<void>
   /**
    * Calls `emit` for each entry after the cookie `offset` (0 is the start), `.` and `..` first, until it

@@ -7,7 +7,7 @@ import {
   WRITE_KILL_SUIDGID,
 } from './constants.ts'
 import { bodyStart, entryName, fileOffset, lengthWanted, stringEnd, u32, u64 } from './decode.ts'
-import { putEntry, putOpen, putU32, putU64 } from './encode.ts'
+import { type Outgoing, putEntry, putOpen, putU32, putU64 } from './encode.ts'
 import { EINVAL, ENOSYS } from './errno.ts'
 import type { Opened, WriteFlags } from './filesystem.ts'
 import { type HandlerTable, NO_REPLY, type Serving } from './serving.ts'
@@ -85,13 +85,19 @@ function read({ filesystem, incoming, outgoing }: Serving): number {
 
 const writeFlags: WriteFlags = { killSuidgid: false }
 
-function write({ filesystem, incoming, outgoing }: Serving): number {
+function write({ filesystem, incoming, outgoing, replyAfter }: Serving): number {
   const start = bodyStart(40)
   const size = u32(incoming, 16)
   if (start + size > incoming.end) throw EINVAL
   writeFlags.killSuidgid = (u32(incoming, 20) & WRITE_KILL_SUIDGID) !== 0
   const data = incoming.bytes.subarray(start, start + size)
   const written = filesystem.write(incoming.caller, incoming.node, fileOffset(incoming, 8), data, writeFlags)
+  if (typeof written === 'number') return putWritten(outgoing, written)
+  replyAfter(written, putWritten)
+  return NO_REPLY
+}
+
+function putWritten(outgoing: Outgoing, written: number): number {
   putU32(outgoing, 0, written)
   putU32(outgoing, 4, 0)
   return 8

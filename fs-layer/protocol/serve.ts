@@ -29,11 +29,15 @@ export interface Connection {
   readonly ready: Promise<Negotiated>
 }
 
+/** A late reply is empty or a few numbers. */
+const MAX_LATE_BODY_BYTES = 64
+
 /**
  * Makes the one place that replies. A handler writes the body of its reply and returns its length, or throws an
  * `Errno`, which is the reply then. Anything else that it throws is a bug of ours: logged, and EIO to the caller.
  *
- * Every request but FSYNC, FSYNCDIR and SYNCFS is answered before the next one is read.
+ * Every request is answered before the next one is read, but for FSYNC, FSYNCDIR, SYNCFS and the first WRITE to a large
+ * file of the base.
  */
 export function createConnection(options: ConnectionOptions, dependencies: ConnectionDependencies): Connection {
   const { incoming, outgoing, transport, log } = dependencies
@@ -96,15 +100,16 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
     return EIO.code
   }
 
-  function replyAfter(done: Promise<void>): void {
+  function replyAfter<T>(done: Promise<T>, body?: (outgoing: Outgoing, value: T) => number): void {
     // Other requests come in the meantime: what is needed of this one is copied.
     const { uniqueLow, uniqueHigh, opcode } = incoming
-    const reply = (error: number) => {
-      const later = createOutgoing(OUT_HEADER_BYTES)
-      transport.send(later.bytes, putHeader(later, 0, error, uniqueLow, uniqueHigh))
+    const reply = (error: number, value?: T) => {
+      const later = createOutgoing(OUT_HEADER_BYTES + MAX_LATE_BODY_BYTES)
+      const length = body === undefined || value === undefined ? 0 : body(later, value)
+      transport.send(later.bytes, putHeader(later, length, error, uniqueLow, uniqueHigh))
     }
     done.then(
-      () => reply(0),
+      (value) => reply(0, value),
       (thrown) => reply(errorNumber(thrown, opcode)),
     )
   }

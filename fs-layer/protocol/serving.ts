@@ -18,8 +18,8 @@ export interface Serving {
   readonly options: ConnectionOptions
   negotiated: Negotiated | null
   settleReady(result: Negotiated | Error): void
-  /** Replies later, when the promise has settled: empty, or with its error. */
-  replyAfter(done: Promise<void>): void
+  /** Replies later, when the promise has settled: with what `body` writes, or empty, or with its error. */
+  replyAfter<T>(done: Promise<T>, body?: (outgoing: Outgoing, value: T) => number): void
 }
 
 /** A handler's answer where none is to be sent now: none at all, or one by `replyAfter`. */

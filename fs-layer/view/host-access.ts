@@ -127,14 +127,17 @@ export class HostAccess {
       feed: (data) => {
         gathered.push(Buffer.from(data))
       },
-      finish: () => {
-        this.#at(path, (node) => {
+      finish: async () => {
+        const node = this.#hold(path)
+        try {
           for (const data of gathered) {
-            this.#view.write(this.#caller, node, this.#attr(node).size, data, NO_SUID)
+            await this.#view.write(this.#caller, node, this.#attr(node).size, data, NO_SUID)
           }
           this.#view.notifier?.nodeChanged(node, true)
-        })
-        return this.stat(path)
+          return this.#info(path, node)
+        } finally {
+          this.#view.forget(node, 1)
+        }
       },
       abandon: () => {
         gathered.length = 0
@@ -256,7 +259,7 @@ export class HostAccess {
 export interface FileWriter {
   /** Copies the bytes. */
   feed(data: Buffer): void
-  finish(): NodeInfo
+  finish(): NodeInfo | Promise<NodeInfo>
   abandon(): void
 }
 

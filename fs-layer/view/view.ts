@@ -42,9 +42,6 @@ const FALLOC_PUNCH_HOLE = 2
 const FALLOC_ZERO_RANGE = 16
 const SEEK_DATA = 3
 const O_ACCMODE = 3
-const COPY_CHUNK_BYTES = 1 << 20
-/** One COPY_FILE_RANGE copies at most this; the caller asks again. A longer one would hold up every mount. */
-const COPY_MAX_BYTES = 8 << 20
 
 const KILL: WriteFlags = { killSuidgid: true }
 
@@ -120,7 +117,10 @@ export class View implements Filesystem {
   setattr(_caller: Caller, node: NodeId, set: SetAttr): Attr {
     const inode = this.#access.visible(node)
     this.#access.need(inode, WRITE)
-    if (set.size !== undefined) this.#truncate(inode, set.size)
+    if (set.size !== undefined) {
+      if (!inode.isFile) throw inode.isDirectory ? EISDIR : EINVAL
+      if (set.size !== inode.size) this.overlay.contents.truncate(inode, set.size)
+    }
     applyAttributes(inode, set, this.#owner)
     this.overlay.changed(inode)
     return this.#attr(inode)
@@ -239,14 +239,16 @@ export class View implements Filesystem {
     return this.overlay.contents.read(inode, offset, size, into, at)
   }
 
-  write(_caller: Caller, node: NodeId, offset: number, data: Buffer, flags: WriteFlags): number {
-    const inode = this.#access.visible(node)
-    this.#access.need(inode, WRITE)
-    if (!inode.isFile) throw EINVAL
+  write(caller: Caller, node: NodeId, offset: number, data: Buffer, flags: WriteFlags): number | Promise<number> {
+    const inode = this.#writable(node)
+    const copied = this.overlay.contents.copyUpBeside(inode)
+    if (copied !== null) {
+      // The device's buffers are its own again when this returns. All is checked anew then.
+      const [later, bytes, how] = [{ ...caller }, Buffer.from(data), { ...flags }]
+      return copied.then(() => this.write(later, node, offset, bytes, how))
+    }
     this.overlay.contents.write(inode, offset, data)
-    if (flags.killSuidgid) killSuidgid(inode)
-    stampModified(inode)
-    this.overlay.changed(inode)
+    this.#written(inode, flags)
     return data.length
   }
 
@@ -320,24 +322,35 @@ export class View implements Filesystem {
   }
 
   copyFileRange(
-    caller: Caller,
+    _caller: Caller,
     from: NodeId,
     fromOffset: number,
     to: NodeId,
     toOffset: number,
     length: number,
   ): number {
-    const wanted = Math.min(length, COPY_MAX_BYTES)
-    const buffer = Buffer.allocUnsafe(Math.min(wanted, COPY_CHUNK_BYTES))
-    let done = 0
-    while (done < wanted) {
-      const size = Math.min(buffer.length, wanted - done)
-      const got = this.read(caller, from, fromOffset + done, size, buffer, 0)
-      if (got === 0) break
-      this.write(caller, to, toOffset + done, buffer.subarray(0, got), KILL)
-      done += got
-    }
-    return done
+    const source = this.#access.visible(from)
+    this.#access.need(source, READ)
+    if (!source.isFile) throw EINVAL
+    const target = this.#writable(to)
+    // The kernel falls back to reading and writing, and the write waits.
+    if (this.overlay.contents.copyUpBeside(target) !== null) throw EXDEV
+    const copied = this.overlay.contents.copy(source, fromOffset, target, toOffset, length)
+    if (copied > 0) this.#written(target, KILL)
+    return copied
+  }
+
+  #writable(node: NodeId): Inode {
+    const inode = this.#access.visible(node)
+    this.#access.need(inode, WRITE)
+    if (!inode.isFile) throw EINVAL
+    return inode
+  }
+
+  #written(inode: Inode, flags: WriteFlags): void {
+    if (flags.killSuidgid) killSuidgid(inode)
+    stampModified(inode)
+    this.overlay.changed(inode)
   }
 
   #emit(listed: Listed, plus: boolean, emit: EmitDirent): boolean {
@@ -366,12 +379,6 @@ export class View implements Filesystem {
     this.overlay.link(directory, name, inode)
     this.overlay.reference(inode)
     return this.#attr(inode)
-  }
-
-  #truncate(inode: Inode, size: number): void {
-    if (inode.isDirectory) throw EISDIR
-    if (!inode.isFile) throw EINVAL
-    if (size !== inode.size) this.overlay.contents.truncate(inode, size)
   }
 
   /** Gives an unnamed file a name, in place of whatever file stands there: for contents that appear at once. */

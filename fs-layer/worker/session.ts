@@ -152,7 +152,7 @@ export class Session {
 
   async #finish(stream: number): Promise<unknown> {
     const file = this.#writer(stream)
-    const info = file.finish()
+    const info = await file.finish()
     const { view } = this.#take(this.#writers, stream)!
     return this.#announced(view, info)
   }

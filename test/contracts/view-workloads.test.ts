@@ -149,6 +149,26 @@ print(all(str(i) in seen for i in range(20000)), len(os.listdir('many')))
     ).toMatch(/^True \d+\n1\n$/)
   })
 
+  it('a large file of the base is written, appended, copied into and cut, while another is read', async (context) => {
+    await needs(context, 'python3')
+    expect(
+      view(`python3 -c "
+import os, threading
+size = os.path.getsize('large')
+def write(at, what):
+    f = os.open('large', os.O_RDWR); os.pwrite(f, what, at); os.close(f)
+jobs = [threading.Thread(target=write, args=(n * 1000000, b'%02d' % n)) for n in range(8)]
+[j.start() for j in jobs]; read = open('package.json').read(); [j.join() for j in jobs]
+open('large', 'ab').write(b'end')
+data = open('large', 'rb').read()
+print(len(data) - size, all(data[n * 1000000:][:2] == b'%02d' % n for n in range(8)), data[-3:], set(data[2:1000000]))
+s, t = os.open('package.json', os.O_RDONLY), os.open('large2', os.O_RDWR)
+print(os.copy_file_range(s, t, 10), os.copy_file_range(s, t, 10))
+os.pwrite(t, b'after', 0); print(open('large2', 'rb').read(6)); os.truncate('large2', 5); print(open('large2', 'rb').read())
+"`),
+    ).toBe("3 True b'end' {48}\n10 10\nb'aftere'\nb'after'\n")
+  })
+
   it('all of it is there after a remount', async () => {
     const summary = `find . -path ./.git -prune -o -printf '%p %s %m %i %n %T@ %l\\n' | sort | sha256sum`
     const before = view(summary)
@@ -204,6 +224,7 @@ const PROJECT = `
 git init -q -b main
 mkdir -p src lib/sub
 touch lib/sub/keep
+head -c 12000000 /dev/zero | tr '\\0' 0 > large && cp large large2
 cat > src/main.c <<'C'
 #include <stdio.h>
 int main(void) { puts("hello"); return 0; }
@@ -212,6 +233,6 @@ printf 'main: src/main.c\\n\\tcc -o main src/main.c\\n' > Makefile
 printf 'def answer():\\n    return 42\\n' > lib/tool.py
 echo '{"name":"project","version":"1.0.0","files":["lib"]}' > package.json
 echo project > README.md
-printf 'node_modules\\n' > .gitignore
+printf 'node_modules\\nlarge*\\n' > .gitignore
 git add . && git commit -qm first
 `

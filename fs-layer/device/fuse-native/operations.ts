@@ -83,8 +83,9 @@ export function createOperations(filesystem: Filesystem, log: Log): Operations {
     read: (_path: string, handle: number, into: Buffer, size: number, offset: number, done: Done<number>) =>
       count(done, () => filesystem.read(caller, handles.node(handle), offset, size, into, 0)),
     write: (_path: string, handle: number, data: Buffer, size: number, offset: number, done: Done<number>) =>
-      count(done, () =>
-        filesystem.write(caller, handles.node(handle), offset, data.subarray(0, size), { killSuidgid: true }),
+      answerLater<number>(
+        (errno, bytes) => done(errno === 0 ? (bytes ?? 0) : errno),
+        () => filesystem.write(caller, handles.node(handle), offset, data.subarray(0, size), { killSuidgid: true }),
       ),
     fsync: (_path: string, dataOnly: number, handle: number, done: Done<void>) =>
       answerLater(done, () => filesystem.fsync(caller, handles.node(handle), dataOnly !== 0)),
@@ -143,10 +144,12 @@ export function createOperations(filesystem: Filesystem, log: Log): Operations {
     done(0, result)
   }
 
-  function answerLater(done: Done<void>, call: () => Promise<void>): void {
+  function answerLater<T>(done: Done<T>, call: () => T | Promise<T>): void {
     const fail = (thrown: unknown) => done(-errorNumber(thrown))
     try {
-      call().then(() => done(0), fail)
+      const result = call()
+      if (result instanceof Promise) result.then((value) => done(0, value), fail)
+      else done(0, result)
     } catch (thrown) {
       fail(thrown)
     }
