@@ -1,30 +1,15 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import type { BatchOperation } from 'level'
 import { Level } from 'level'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Hash, TreeEntry } from '../store/objects.ts'
+import { operationsFor, sizesInFiles } from './batch.ts'
 import { DeltaDirectory } from './directory.ts'
-import type { Inode } from './inode.ts'
-import {
-  contentKey,
-  type Dentry,
-  decodeDentry,
-  decodeInode,
-  decodeMeta,
-  dentryKey,
-  encodeDentry,
-  encodeInode,
-  encodeMeta,
-  FORMAT_VERSION,
-  inodeKey,
-  META_KEY,
-  parseKey,
-} from './record.ts'
+import { IN_FILE, type Inode } from './inode.ts'
+import { contentKey, type Dentry, decodeDentry, decodeInode, decodeMeta, FORMAT_VERSION, parseKey } from './record.ts'
 import type { Room } from './room.ts'
 
 type Index = Level<Buffer, Buffer>
-type Operation = BatchOperation<Index, Buffer, Buffer>
 
 export interface DeltaOptions {
   readonly dir: string
@@ -156,6 +141,11 @@ export class Delta implements AsyncDisposable {
     return this.#opened?.getSync(contentKey(node))
   }
 
+  /** The index on the disk leads to all bytes of a file of its own, whatever else of it has changed. */
+  isDurable(inode: Inode): boolean {
+    return inode.place === IN_FILE && inode.durableSize === inode.size
+  }
+
   /** Runs it when the changes made so far are written. */
   afterFlush(run: () => void): void {
     this.#afterFlush.push(run)
@@ -236,7 +226,9 @@ export class Delta implements AsyncDisposable {
     const after = this.#afterFlush
     this.#afterFlush = []
     this.#waiting = 0
-    const batch = this.#operations(inodes, dentries, contents)
+    const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
+    const batch = operationsFor(this, meta, { inodes, dentries, contents })
+    const sizes = sizesInFiles(this, inodes)
     this.#unsynced = true
     try {
       await index.batch(batch, { sync: durable })
@@ -248,32 +240,12 @@ export class Delta implements AsyncDisposable {
       for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)
       throw error
     }
-    if (durable) this.#unsynced = false
+    if (durable) {
+      this.#unsynced = false
+      for (const [inode, size] of sizes) inode.durableSize = size
+    }
     this.onFlushed(contents)
     for (const run of after) run()
-  }
-
-  #operations(inodes: Set<NodeId>, dentries: Map<NodeId, Set<ByteString>>, contents: Set<NodeId>): Operation[] {
-    const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
-    const batch: Operation[] = [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
-    for (const node of inodes) {
-      const inode = this.inodes.get(node)
-      if (inode === undefined) batch.push({ type: 'del', key: inodeKey(node) })
-      else batch.push({ type: 'put', key: inodeKey(node), value: encodeInode(inode) })
-    }
-    for (const node of contents) {
-      const inode = this.inodes.get(node)
-      if (inode?.inline == null) batch.push({ type: 'del', key: contentKey(node) })
-      else batch.push({ type: 'put', key: contentKey(node), value: inode.inline.subarray(0, inode.size) })
-    }
-    for (const [parent, names] of dentries) {
-      for (const name of names) {
-        const dentry = this.dentry(parent, name)
-        if (dentry === undefined) batch.push({ type: 'del', key: dentryKey(parent, name) })
-        else batch.push({ type: 'put', key: dentryKey(parent, name), value: encodeDentry(dentry) })
-      }
-    }
-    return batch
   }
 
   /**

@@ -69,6 +69,9 @@ export class Inode {
   inline: Buffer | null = null
   inlineDirty = false
 
+  /** The size with which it is in the index on the disk as a file of its own; -1 where it is not. */
+  durableSize = -1
+
   /** How often the kernel was given this node and has not forgotten it. */
   refs = 0
 

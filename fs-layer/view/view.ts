@@ -1,18 +1,6 @@
 import { type Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../delta/inode.ts'
 import { READ, WRITE } from '../policy/rule.ts'
-import {
-  EEXIST,
-  EINVAL,
-  EISDIR,
-  ENAMETOOLONG,
-  ENODATA,
-  ENOENT,
-  ENOTDIR,
-  ENXIO,
-  EOPNOTSUPP,
-  EPERM,
-  EXDEV,
-} from '../protocol/errno.ts'
+import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EPERM, EXDEV } from '../protocol/errno.ts'
 import type {
   Attr,
   ByteString,
@@ -28,6 +16,7 @@ import type {
 } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import { Access } from './access.ts'
+import { allocate } from './allocate.ts'
 import { applyAttributes, killSuidgid } from './apply-attributes.ts'
 import { type Listed, type Overlay, stampModified } from './overlay.ts'
 import { KEEP, Reply } from './reply.ts'
@@ -35,14 +24,12 @@ import { FullVisibility, type Visibility } from './visibility.ts'
 import { checkXattrName, getXattr, removeXattr, setXattr } from './xattrs.ts'
 
 const S_ISGID = 0o2000
+
+/** Of open(2), rename(2) and lseek(2). */
+const O_ACCMODE = 3
 const RENAME_NOREPLACE = 1
 const RENAME_EXCHANGE = 2
-const FALLOC_KEEP_SIZE = 1
-const FALLOC_PUNCH_HOLE = 2
-const FALLOC_ZERO_RANGE = 16
 const SEEK_DATA = 3
-const O_ACCMODE = 3
-
 const KILL: WriteFlags = { killSuidgid: true }
 
 export interface ViewOptions {
@@ -252,9 +239,12 @@ export class View implements Filesystem {
     return data.length
   }
 
-  async fsync(_caller: Caller, node: NodeId, _dataOnly: boolean): Promise<void> {
-    await this.overlay.contents.sync(this.overlay.inode(node))
-    await this.overlay.delta.flush(true)
+  async fsync(_caller: Caller, node: NodeId, dataOnly: boolean): Promise<void> {
+    const { contents, delta } = this.overlay
+    const inode = this.overlay.inode(node)
+    // fdatasync(2) wants only what it takes to read the data back: a file that has kept its size has that.
+    if (dataOnly && delta.isDurable(inode)) await contents.sync(inode)
+    else await Promise.all([contents.sync(inode), delta.flush(true)])
   }
 
   readdir(_caller: Caller, node: NodeId, offset: number, plus: boolean, emit: EmitDirent): void {
@@ -301,14 +291,8 @@ export class View implements Filesystem {
   }
 
   fallocate(_caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
-    const inode = this.#access.visible(node)
-    this.#access.need(inode, WRITE)
-    if (!inode.isFile) throw ENODATA
-    if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) throw EOPNOTSUPP
-    const end = offset + length
-    if (mode & (FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE))
-      this.overlay.contents.zero(inode, offset, Math.min(end, inode.size))
-    if (!(mode & FALLOC_KEEP_SIZE) && end > inode.size) this.overlay.contents.truncate(inode, end)
+    const inode = this.#writable(node)
+    allocate(this.overlay.contents, inode, offset, length, mode)
     stampModified(inode)
     this.overlay.changed(inode)
   }

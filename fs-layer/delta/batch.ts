@@ -1,0 +1,66 @@
+import type { BatchOperation, Level } from 'level'
+import type { ByteString, NodeId } from '../protocol/filesystem.ts'
+import type { DeltaDirectory } from './directory.ts'
+import { IN_FILE, type Inode } from './inode.ts'
+import {
+  contentKey,
+  dentryKey,
+  encodeDentry,
+  encodeInode,
+  encodeMeta,
+  inodeKey,
+  META_KEY,
+  type Meta,
+} from './record.ts'
+
+type Operation = BatchOperation<Level<Buffer, Buffer>, Buffer, Buffer>
+
+/** What a delta has in memory. */
+interface State {
+  readonly inodes: ReadonlyMap<NodeId, Inode>
+  readonly directories: ReadonlyMap<NodeId, DeltaDirectory>
+}
+
+export interface Dirty {
+  readonly inodes: ReadonlySet<NodeId>
+  readonly dentries: ReadonlyMap<NodeId, ReadonlySet<ByteString>>
+  readonly contents: ReadonlySet<NodeId>
+}
+
+/** The records that bring the index on the disk to what is in memory. */
+export function operationsFor(state: State, meta: Meta, dirty: Dirty): Operation[] {
+  const batch: Operation[] = [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
+  for (const node of dirty.inodes) {
+    const inode = state.inodes.get(node)
+    if (inode === undefined) batch.push({ type: 'del', key: inodeKey(node) })
+    else batch.push({ type: 'put', key: inodeKey(node), value: encodeInode(inode) })
+  }
+  for (const node of dirty.contents) {
+    const inode = state.inodes.get(node)
+    if (inode?.inline == null) batch.push({ type: 'del', key: contentKey(node) })
+    else batch.push({ type: 'put', key: contentKey(node), value: inode.inline.subarray(0, inode.size) })
+  }
+  for (const [parent, names] of dirty.dentries) {
+    for (const name of names) {
+      const dentry = state.directories.get(parent)?.get(name)
+      if (dentry === undefined) batch.push({ type: 'del', key: dentryKey(parent, name) })
+      else batch.push({ type: 'put', key: dentryKey(parent, name), value: encodeDentry(dentry) })
+    }
+  }
+  return batch
+}
+
+/**
+ * The files of their own in a batch, with the sizes that it writes. From now on none of another size counts as
+ * durable with the one it had: a batch that is not synced may be found after a crash all the same.
+ */
+export function sizesInFiles(state: State, nodes: ReadonlySet<NodeId>): [Inode, number][] {
+  const found: [Inode, number][] = []
+  for (const node of nodes) {
+    const inode = state.inodes.get(node)
+    if (inode?.place !== IN_FILE) continue
+    if (inode.durableSize !== inode.size) inode.durableSize = -1
+    found.push([inode, inode.size])
+  }
+  return found
+}
