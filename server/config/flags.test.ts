@@ -27,8 +27,8 @@ it('--listen takes a value where one follows, and none where another flag does',
   expect(parseFlags(['--listen', '--socket', '/s']).settings).toEqual({ listen: '', socket: '/s' })
 })
 
-it('--ready-json is stdout, --ready-fd another descriptor', () => {
-  expect(parseFlags(['--ready-json']).readyFd).toBe(1)
+it('--json is stdout, --ready-fd another descriptor', () => {
+  expect(parseFlags(['--json']).readyFd).toBe(1)
   expect(parseFlags(['--ready-fd', '3']).readyFd).toBe(3)
   expect(parseFlags([]).readyFd).toBeUndefined()
 })

@@ -17,7 +17,7 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
   --log-format FORMAT  json or text (default: json)
   --idle-exit SECONDS  end when no client was connected and no sandbox ran for so long
   --limit NAME=NUMBER  one of the limits, as in the file under "limits"; repeatable
-  --ready-json         print one line of JSON on stdout when ready
+  --json               print one line of JSON on stdout when ready
   --ready-fd N         print it to this open descriptor instead
   --help, --version
 `
@@ -53,7 +53,7 @@ export function parseFlags(args: readonly string[]): Flags {
     help: values.help === true,
     version: values.version === true,
     ...(values.config === undefined ? {} : { configFile: values.config }),
-    ...(readyFd !== undefined ? { readyFd } : values['ready-json'] === true ? { readyFd: 1 } : {}),
+    ...(readyFd !== undefined ? { readyFd } : values.json === true ? { readyFd: 1 } : {}),
     settings,
   }
 }
@@ -74,7 +74,7 @@ function parse(args: string[]) {
         'log-format': { type: 'string' },
         'idle-exit': { type: 'string' },
         limit: { type: 'string', multiple: true },
-        'ready-json': { type: 'boolean' },
+        json: { type: 'boolean' },
         'ready-fd': { type: 'string' },
         help: { type: 'boolean', short: 'h' },
         version: { type: 'boolean' },
