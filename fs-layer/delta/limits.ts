@@ -13,7 +13,11 @@ export const OPEN_FILES_MAX = 1024
 /** Bytes. As ext4 with 4 KiB blocks has it; beyond it is EFBIG. */
 export const FILE_MAX_BYTES = 16 * 2 ** 40
 
-export const FLUSH_AFTER_MS = 1000
+/**
+ * So long a change stays in memory alone: what a program wrote without a sync and a server that is killed may lose.
+ * Batches gather what happens meanwhile, so a shorter time costs little: 20 a second at most.
+ */
+export const FLUSH_AFTER_MS = 50
 export const FLUSH_AT_RECORDS = 8192
 
 /** Bytes of all extended attributes of one inode, names included. */
