@@ -6,34 +6,22 @@ import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Sandbox, Server } from '../../sdk/index.ts'
 import { type PrivateUser, privateUser, useEnvironment } from '../fixtures/private-user.ts'
-import { smallProject } from '../fixtures/small-project.ts'
+import { type SdkSandbox, sdkSandbox } from '../fixtures/sdk-sandbox.ts'
 import { has, needs } from '../needs.ts'
 
 let user: PrivateUser
-let restoreEnvironment: () => void
 let server: Server
 let project: string
 let sandbox: Sandbox
+let fixture: SdkSandbox | undefined
 
 beforeAll(async () => {
-  if (!(await has('root')) || !(await has('fuse')) || !(await has('bwrap'))) return
-  user = privateUser()
-  restoreEnvironment = useEnvironment(user.env)
-  project = smallProject()
-  server = await Server.connect()
-  sandbox = await Sandbox.fromLocal(project, { server, permissions: { '/build/**': 'write' } })
+  if (!(await has('root', 'fuse', 'bwrap'))) return
+  fixture = await sdkSandbox()
+  ;({ user, server, project, sandbox } = fixture)
 })
 
-afterAll(async () => {
-  try {
-    await sandbox?.kill()
-    server?.close()
-  } finally {
-    restoreEnvironment?.()
-    await user?.[Symbol.asyncDispose]()
-    if (project !== undefined) rmSync(project, { recursive: true, force: true })
-  }
-})
+afterAll(() => fixture?.[Symbol.asyncDispose]())
 
 beforeEach((context) => needs(context, 'root', 'fuse', 'bwrap'))
 
