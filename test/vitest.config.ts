@@ -8,6 +8,7 @@ export default defineConfig({
   test: {
     include: ['**/*.test.ts'],
     exclude: ['**/node_modules/**', 'dist/**'],
+    setupFiles: ['test/seed.ts'],
     pool: 'forks',
     // Many suites mount filesystems and start sandboxes: more of them at once than this only makes each slower.
     maxWorkers: 2,
