@@ -4,7 +4,6 @@ import {
   copyFileSync,
   existsSync,
   fdatasync,
-  fstatSync,
   ftruncateSync,
   mkdirSync,
   readdirSync,
@@ -178,19 +177,6 @@ export class Contents {
     const written = [...this.#written]
     this.#written.clear()
     for (const inode of written) if (inode.place === IN_FILE) await this.sync(inode)
-  }
-
-  /** Bytes in use on the disk, for `st_blocks`. */
-  allocated(inode: Inode): number {
-    return inode.place === IN_FILE ? fstatSync(this.#openDelta(inode)).blocks * 512 : inode.size
-  }
-
-  /** The open file that has the bytes, for what works on descriptors; null where they are in LevelDB. */
-  descriptor(inode: Inode): number | null {
-    if (inode.place === IN_FILE) return this.#openDelta(inode)
-    if (inode.place === IN_INDEX) return null
-    const blob = this.#blob(inode)
-    return 'path' in blob ? this.#files.use(blob.path, O_RDONLY) : null
   }
 
   /** Every open descriptor of this delta is closed; it must be flushed. */

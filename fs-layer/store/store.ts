@@ -183,12 +183,6 @@ export class Store extends StoreReader {
     return rootHash
   }
 
-  /** Those of `hashes` that are no trees of this store. */
-  async missingTrees(hashes: readonly Hash[]): Promise<Set<Hash>> {
-    const found = await this.database.getMany(hashes.map((hash) => hashKey(KIND_TREE, hash)))
-    return new Set(hashes.filter((_, index) => found[index] === undefined))
-  }
-
   /**
    * Reads a blob and compares its hash.
    *

@@ -26,11 +26,12 @@ export class Access {
   }
 
   /**
-   * Whether a directory may move with all below it. By the rules alone where it is about what is hidden; the
-   * answer EXDEV makes mv(1) copy what it can see and delete that.
+   * Whether a directory may move with all below it: only where the rules give everything under it the same level at
+   * both places. More would uncover it; less would leave what the kernel remembers of it readable. By the rules
+   * alone, so that the answer tells nothing of what is hidden; on EXDEV mv(1) copies what it can see and deletes that.
    */
   needMovable(inode: Inode, from: PathState, to: PathState): void {
-    if (this.#visibility.mayRaise(from, to)) throw EXDEV
+    if (this.#visibility.mayRaise(from, to) || this.#visibility.mayRaise(to, from)) throw EXDEV
     if (this.#visibility.hasRestrictedBelow(inode, from)) throw EACCES
   }
 

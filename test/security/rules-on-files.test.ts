@@ -17,6 +17,7 @@ const RULES: readonly Rule[] = [
   rule('/names/**', 'view'),
   rule('**/secret*/**', 'none', 10),
   rule('/work/fixed.txt', 'read', 10),
+  rule('/work/inner/later-hidden/**', 'none', 10),
   rule('/deep/only/**', 'none'),
   rule('/deep/only/here/**/*.md', 'read', 5),
 ]
@@ -132,6 +133,17 @@ describe('a level', () => {
     expect(errorCode(() => fs.renameSync(at('work'), at('elsewhere')))).toBe('EACCES')
     expect(errorCode(() => fs.renameSync(at('work/fixed.txt'), at('work/target/fixed.txt')))).toBe('EACCES')
     expect(fs.readFileSync(at('work/fixed.txt'), 'utf8')).toBe('fixed')
+  })
+})
+
+describe('a directory that moves to where a rule hides something in it', () => {
+  it('does not take the kernel’s memory of it along: it is copied, as far as that is allowed', () => {
+    fs.mkdirSync(at('work/outer/later-hidden'), { recursive: true })
+    fs.writeFileSync(at('work/outer/later-hidden/file'), 'seen before')
+    expect(fs.readFileSync(at('work/outer/later-hidden/file'), 'utf8')).toBe('seen before')
+    expect(errorCode(() => fs.renameSync(at('work/outer'), at('work/inner')))).toBe('EXDEV')
+    expect(() => sh('mv work/outer work/inner')).toThrow(/Permission denied/)
+    expect(errorCode(() => fs.readFileSync(at('work/inner/later-hidden/file')))).toBe('ENOENT')
   })
 })
 
