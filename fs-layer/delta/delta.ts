@@ -8,6 +8,7 @@ import { DeltaDirectory } from './directory.ts'
 import { IN_FILE, type Inode } from './inode.ts'
 import { contentKey, type Dentry, decodeDentry, decodeInode, decodeMeta, FORMAT_VERSION, parseKey } from './record.ts'
 import type { Room } from './room.ts'
+import { Usage } from './usage.ts'
 
 type Index = Level<Buffer, Buffer>
 
@@ -42,6 +43,7 @@ export class Delta implements AsyncDisposable {
   readonly #options: DeltaOptions
   readonly inodes = new Map<NodeId, Inode>()
   readonly directories = new Map<NodeId, DeltaDirectory>()
+  readonly usage = new Usage()
   #nextNode: NodeId
   /** Made when there is something to write: most sandboxes begin, and many end, without a change. */
   #index: Promise<Index> | null = null

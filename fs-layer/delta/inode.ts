@@ -48,6 +48,9 @@ export class Inode {
   mtimeNsec = 0
   ctime = 0
   ctimeNsec = 0
+  /** When it was made; of the base: when it was last modified before that. */
+  btime = 0
+  btimeNsec = 0
 
   /** 0 for the root, and for a node that has no name any more. */
   parent: NodeId = 0
@@ -69,8 +72,16 @@ export class Inode {
   inline: Buffer | null = null
   inlineDirty = false
 
+  /** Of a file of its own: it may have holes, so what it takes is asked of the disk. */
+  sparse = false
+  /** Room that it takes of the quota. Bytes. */
+  charged = 0
+
   /** The size with which it is in the index on the disk as a file of its own; -1 where it is not. */
   durableSize = -1
+
+  /** Made without a name, and may get its first one. */
+  linkable = false
 
   /** How often the kernel was given this node and has not forgotten it. */
   refs = 0

@@ -10,7 +10,9 @@ import { Inode, type Place } from './inode.ts'
  *   d <parent u64> <name> dentry
  *   c <node u64>          contents of a small file
  */
-export const FORMAT_VERSION = 1
+export const FORMAT_VERSION = 2
+/** 1 had no birth times; its records are read as they are and written anew when they change. */
+const OLDEST_VERSION = 1
 
 const INODE = 0x69
 const DENTRY = 0x64
@@ -80,8 +82,8 @@ export function encodeMeta(meta: Meta): Buffer {
 
 export function decodeMeta(value: Buffer): Meta {
   const meta = JSON.parse(value.toString()) as Meta
-  if (meta.version !== FORMAT_VERSION)
-    throw new RangeError(`delta: format ${meta.version}, this Croft reads ${FORMAT_VERSION}`)
+  if (meta.version < OLDEST_VERSION || meta.version > FORMAT_VERSION)
+    throw new RangeError(`delta: format ${meta.version}, this Croft reads ${OLDEST_VERSION} to ${FORMAT_VERSION}`)
   return meta
 }
 
@@ -101,11 +103,13 @@ export function decodeDentry(name: ByteString, value: Buffer): Dentry {
 
 /** Beside the place, in its byte. */
 const LEFT_BASE = 0x80
+const HAS_BTIME = 0x40
+const PLACE = 0x0f
 const FIXED = 4 + 4 + 4 + 8 + 3 * 12 + 1
 
-/** The link target and the extended attributes follow the fixed part, each after its length. */
+/** The birth time, the link target and the extended attributes follow the fixed part, the last two after their length. */
 export function encodeInode(inode: Inode): Buffer {
-  let length = FIXED + 4 + inode.target.length + 4
+  let length = FIXED + 12 + 4 + inode.target.length + 4
   if (inode.xattrs) for (const [name, value] of inode.xattrs) length += 8 + name.length + value.length
   const value = Buffer.allocUnsafe(length)
   let at = value.writeUInt32BE(inode.mode, 0)
@@ -115,7 +119,8 @@ export function encodeInode(inode: Inode): Buffer {
   at = putTime(value, at, inode.atime, inode.atimeNsec)
   at = putTime(value, at, inode.mtime, inode.mtimeNsec)
   at = putTime(value, at, inode.ctime, inode.ctimeNsec)
-  at = value.writeUInt8(inode.place | (inode.leftBase ? LEFT_BASE : 0), at)
+  at = value.writeUInt8(inode.place | HAS_BTIME | (inode.leftBase ? LEFT_BASE : 0), at)
+  at = putTime(value, at, inode.btime, inode.btimeNsec)
   at = putBytes(value, at, inode.target)
   at = value.writeUInt32BE(inode.xattrs?.size ?? 0, at)
   if (inode.xattrs) {
@@ -143,9 +148,17 @@ export function decodeInode(node: NodeId, entry: TreeEntry | null, value: Buffer
   inode.ctime = getSeconds(value, 44)
   inode.ctimeNsec = value.readUInt32BE(52)
   const flags = value.readUInt8(56)
-  inode.place = (flags & ~LEFT_BASE) as Place
+  inode.place = (flags & PLACE) as Place
   inode.leftBase = (flags & LEFT_BASE) !== 0
   let at = FIXED
+  if (flags & HAS_BTIME) {
+    inode.btime = getSeconds(value, at)
+    inode.btimeNsec = value.readUInt32BE(at + 8)
+    at += 12
+  } else {
+    inode.btime = inode.mtime
+    inode.btimeNsec = inode.mtimeNsec
+  }
   const targetLength = value.readUInt32BE(at)
   at += 4
   inode.target = value.toString('latin1', at, at + targetLength)

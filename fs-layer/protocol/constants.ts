@@ -13,6 +13,7 @@ const ATTR_BYTES = 88
 export const ENTRY_OUT_BYTES = 40 + ATTR_BYTES
 export const ATTR_OUT_BYTES = 16 + ATTR_BYTES
 export const OPEN_OUT_BYTES = 16
+export const STATX_OUT_BYTES = 32 + 256
 export const INIT_OUT_BYTES = 64
 export const STATFS_OUT_BYTES = 80
 /** Before the name; each entry is padded to 8. */
@@ -70,6 +71,8 @@ export const Opcode = {
   LSEEK: 46,
   COPY_FILE_RANGE: 47,
   SYNCFS: 50,
+  TMPFILE: 51,
+  STATX: 52,
   COPY_FILE_RANGE_64: 53,
 } as const
 

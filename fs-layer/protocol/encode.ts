@@ -5,6 +5,7 @@ import {
   OPEN_OUT_BYTES,
   OUT_HEADER_BYTES,
   STATFS_OUT_BYTES,
+  STATX_OUT_BYTES,
 } from './constants.ts'
 import type { Attr, ByteString, NodeId, Statfs } from './filesystem.ts'
 
@@ -76,6 +77,28 @@ export function putAttrOut(outgoing: Outgoing, at: number, attr: Attr): number {
   return ATTR_OUT_BYTES
 }
 
+/** All of an inode that statx(2) tells, the birth time with it. */
+export function putStatx(outgoing: Outgoing, attr: Attr): number {
+  const word = OUT_HEADER_BYTES >>> 2
+  outgoing.words.fill(0, word, word + (STATX_OUT_BYTES >>> 2))
+  putU64(outgoing, 0, attr.volatile ? 0 : FOREVER_SEC)
+  const at = 32
+  putU32(outgoing, at, STATX_BASIC_STATS | STATX_BTIME)
+  putU32(outgoing, at + 4, BLOCK_BYTES)
+  putU32(outgoing, at + 16, attr.nlink)
+  putU32(outgoing, at + 20, attr.uid)
+  putU32(outgoing, at + 24, attr.gid)
+  putU32(outgoing, at + 28, attr.mode)
+  putU64(outgoing, at + 32, attr.node)
+  putU64(outgoing, at + 40, attr.size)
+  putU64(outgoing, at + 48, attr.blocks)
+  putStatxTime(outgoing, at + 64, attr.atime, attr.atimeNsec)
+  putStatxTime(outgoing, at + 80, attr.btime, attr.btimeNsec)
+  putStatxTime(outgoing, at + 96, attr.ctime, attr.ctimeNsec)
+  putStatxTime(outgoing, at + 112, attr.mtime, attr.mtimeNsec)
+  return STATX_OUT_BYTES
+}
+
 /** `backingId` 0: none. `handle` comes back with RELEASE. */
 export function putOpen(outgoing: Outgoing, at: number, handle: number, flags: number, backingId: number): number {
   putU64(outgoing, at, handle)
@@ -133,13 +156,19 @@ export function putNoEntry(outgoing: Outgoing, at: number): number {
 /** About 31 years: we are the only writer, and we tell the kernel of what it did not do itself. */
 const FOREVER_SEC = 1_000_000_000
 const BLOCK_BYTES = 4096
-/** The unit of `st_blocks`. */
-const SECTOR_BYTES = 512
+/** statx(2): what the fields of a reply are. */
+const STATX_BASIC_STATS = 0x7ff
+const STATX_BTIME = 0x800
+
+function putStatxTime(outgoing: Outgoing, at: number, seconds: number, nsec: number): void {
+  putU64(outgoing, at, seconds)
+  putU32(outgoing, at + 8, nsec)
+}
 
 function putAttr(outgoing: Outgoing, at: number, attr: Attr): void {
   putU64(outgoing, at, attr.node)
   putU64(outgoing, at + 8, attr.size)
-  putU64(outgoing, at + 16, Math.ceil(attr.size / SECTOR_BYTES))
+  putU64(outgoing, at + 16, attr.blocks)
   putU64(outgoing, at + 24, attr.atime)
   putU64(outgoing, at + 32, attr.mtime)
   putU64(outgoing, at + 40, attr.ctime)

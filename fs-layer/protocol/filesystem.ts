@@ -30,7 +30,9 @@ export interface Filesystem {
   /** `flags` as of open(2). Handles carry no state: what is read or written is named by the node alone. */
   open(caller: Caller, node: NodeId, flags: number): Opened
   create(caller: Caller, parent: NodeId, name: ByteString, mode: number, flags: number): Attr & { opened: Opened }
-  /** Every `open` and `create` is followed by one `release`. */
+  /** A file without a name in the filesystem of `parent` (O_TMPFILE); `link` may give it one. */
+  tmpfile(caller: Caller, parent: NodeId, mode: number, flags: number): Attr & { opened: Opened }
+  /** Every `open`, `create` and `tmpfile` is followed by one `release`. */
   release(node: NodeId, flags: number): void
   /** Fills `into` from `at` with at most `size` bytes; returns how many (fewer only at the end of the file). */
   read(caller: Caller, node: NodeId, offset: number, size: number, into: Buffer, at: number): number
@@ -84,12 +86,17 @@ export interface Attr {
   readonly rdev: number
   /** Bytes. */
   readonly size: number
+  /** Room taken, in units of 512 bytes whatever the block size (stat(2)). */
+  readonly blocks: number
   readonly atime: number
   readonly atimeNsec: number
   readonly mtime: number
   readonly mtimeNsec: number
   readonly ctime: number
   readonly ctimeNsec: number
+  /** When it was made (STATX_BTIME). */
+  readonly btime: number
+  readonly btimeNsec: number
   /** The kernel must ask again at every use: it may vanish without a call that says so. */
   readonly volatile: boolean
 }

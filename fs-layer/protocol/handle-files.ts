@@ -16,6 +16,7 @@ import { type HandlerTable, NO_REPLY, type Serving } from './serving.ts'
 export const FILES: HandlerTable = [
   [Opcode.OPEN, 8, open],
   [Opcode.CREATE, 16, create],
+  [Opcode.TMPFILE, 16, tmpfile],
   [Opcode.RELEASE, 24, release],
   [Opcode.READ, 40, read],
   [Opcode.WRITE, 40, write],
@@ -47,6 +48,14 @@ function create(serving: Serving): number {
   const start = bodyStart(16)
   const name = entryName(incoming, start, stringEnd(incoming, start))
   const made = filesystem.create(incoming.caller, incoming.node, name, mode, flags)
+  putEntry(outgoing, 0, made)
+  return answerOpened(serving, ENTRY_OUT_BYTES, made.opened) + ENTRY_OUT_BYTES
+}
+
+/** As CREATE, with a name that means nothing. */
+function tmpfile(serving: Serving): number {
+  const { filesystem, incoming, outgoing } = serving
+  const made = filesystem.tmpfile(incoming.caller, incoming.node, u32(incoming, 4) & 0o7777, u32(incoming, 0))
   putEntry(outgoing, 0, made)
   return answerOpened(serving, ENTRY_OUT_BYTES, made.opened) + ENTRY_OUT_BYTES
 }

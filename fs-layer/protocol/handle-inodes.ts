@@ -1,6 +1,6 @@
 import { MAX_XATTR_VALUE_BYTES, Opcode, OUT_HEADER_BYTES } from './constants.ts'
 import { bodyStart, setattrBody, stringEnd, u32, xattrName } from './decode.ts'
-import { type Outgoing, putAttrOut, putStatfs, putU32 } from './encode.ts'
+import { type Outgoing, putAttrOut, putStatfs, putStatx, putU32 } from './encode.ts'
 import { EINVAL, ENOSYS, EOPNOTSUPP, ERANGE, Errno } from './errno.ts'
 import type { Handler, HandlerTable, Serving } from './serving.ts'
 
@@ -8,6 +8,7 @@ import type { Handler, HandlerTable, Serving } from './serving.ts'
 export const INODES: HandlerTable = [
   // GETATTR has a body, but nothing in it concerns us: a handle has no state of its own.
   [Opcode.GETATTR, 0, getattr],
+  [Opcode.STATX, 0, statx],
   [Opcode.SETATTR, 88, setattr],
   [Opcode.READLINK, 0, readlink],
   [Opcode.STATFS, 0, statfs],
@@ -29,6 +30,10 @@ const E2BIG = Errno.of('E2BIG')
 
 function getattr({ filesystem, incoming, outgoing }: Serving): number {
   return putAttrOut(outgoing, 0, filesystem.getattr(incoming.caller, incoming.node))
+}
+
+function statx({ filesystem, incoming, outgoing }: Serving): number {
+  return putStatx(outgoing, filesystem.getattr(incoming.caller, incoming.node))
 }
 
 function setattr({ filesystem, incoming, outgoing }: Serving): number {

@@ -21,6 +21,9 @@ const ATTR: Attr = {
   mtime: -1,
   mtimeNsec: 0,
   ctime: 0,
+  blocks: 1,
+  btime: 0,
+  btimeNsec: 0,
   ctimeNsec: 0,
   volatile: false,
 }

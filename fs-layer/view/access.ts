@@ -1,8 +1,9 @@
 import type { Inode } from '../delta/inode.ts'
 import type { PathState } from '../policy/path-state.ts'
-import type { Level } from '../policy/rule.ts'
+import { type Level, VIEW } from '../policy/rule.ts'
 import { EACCES, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
+import type { Observer } from './observer.ts'
 import type { Overlay } from './overlay.ts'
 import type { Visibility } from './visibility.ts'
 
@@ -19,6 +20,7 @@ const NAME_MAX_BYTES = 255
 export class Access {
   readonly #overlay: Overlay
   readonly #visibility: Visibility
+  observer: Observer | null = null
 
   constructor(overlay: Overlay, visibility: Visibility) {
     this.#overlay = overlay
@@ -69,9 +71,11 @@ export class Access {
     if (name.length > NAME_MAX_BYTES) throw ENAMETOOLONG
     if (directory.nlink === 0) return null
     const inode = this.#overlay.lookup(directory, name)
-    return inode !== null && this.#visibility.isVisibleAs(inode, this.#visibility.childState(directory, name))
-      ? inode
-      : null
+    const state = this.#visibility.childState(directory, name)
+    if (inode !== null && this.#visibility.isVisibleAs(inode, state)) return inode
+    // Told whether it is there or not: who is told must not learn that either.
+    if (state.level < VIEW) this.observer?.refused(directory, name, VIEW)
+    return null
   }
 
   existing(directory: Inode, name: ByteString): Inode {
@@ -81,13 +85,16 @@ export class Access {
   }
 
   need(inode: Inode, level: Level): void {
-    if (this.#visibility.stateOf(inode).level < level) throw EACCES
+    if (this.#visibility.stateOf(inode).level >= level) return
+    this.observer?.refusedAt(inode, level)
+    throw EACCES
   }
 
   needAt(directory: Inode, name: ByteString, level: Level): PathState {
     if (directory.nlink === 0) throw ENOENT
     const state = this.#visibility.childState(directory, name)
-    if (state.level < level) throw EACCES
-    return state
+    if (state.level >= level) return state
+    this.observer?.refused(directory, name, level)
+    throw EACCES
   }
 }

@@ -4,6 +4,7 @@ import { Delta } from '../delta/delta.ts'
 import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS } from '../delta/limits.ts'
 import type { OpenFiles } from '../delta/open-files.ts'
 import { Room } from '../delta/room.ts'
+import type { Quota } from '../delta/usage.ts'
 import type { Device, Mounted } from '../device/device.ts'
 import type { Policy } from '../policy/policy.ts'
 import { EBUSY } from '../protocol/errno.ts'
@@ -26,6 +27,7 @@ export interface OpenViewOptions {
   readonly deltaDir: string
   readonly policy: Policy
   readonly owner: { readonly uid: number; readonly gid: number }
+  readonly quota: Quota
   readonly statfs: () => Statfs
 }
 
@@ -72,6 +74,7 @@ export class OpenView implements AsyncDisposable {
       flushAtRecords: FLUSH_AT_RECORDS,
       onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),
     })
+    delta.usage.quota = options.quota
     const contents = new Contents(delta, { store, files, room })
     contents.removeLeftovers()
     return new OpenView(options, new Overlay(base, delta, contents))
@@ -110,6 +113,15 @@ export class OpenView implements AsyncDisposable {
     this.#owner = owner
     for (const view of Object.values(this.#views)) view.setOwner(owner)
     await this.announced()
+  }
+
+  setQuota(quota: Quota): void {
+    this.overlay.delta.usage.quota = quota
+  }
+
+  usage(): { bytes: number; inodes: number } {
+    const { bytes, inodes } = this.overlay.delta.usage
+    return { bytes, inodes }
   }
 
   /** Resolves when the kernel knows of every change made from outside. */

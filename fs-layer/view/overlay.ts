@@ -156,6 +156,8 @@ export class Overlay {
     if (inode.nlink === 0) {
       inode.parent = directory.node
       inode.name = name
+      inode.linkable = false
+      inode.stateEpoch = -1
     } else {
       inode.otherNames ??= []
       inode.otherNames.push({ parent: directory.node, name })
@@ -257,8 +259,8 @@ export class Overlay {
       inode.target = entry.target
       inode.size = entry.target.length
     } else inode.size = DIRECTORY_SIZE
-    inode.atime = inode.mtime = inode.ctime = entry.mtime
-    inode.atimeNsec = inode.mtimeNsec = inode.ctimeNsec = entry.mtimeNsec
+    inode.atime = inode.mtime = inode.ctime = inode.btime = entry.mtime
+    inode.atimeNsec = inode.mtimeNsec = inode.ctimeNsec = inode.btimeNsec = entry.mtimeNsec
     this.#nodes.set(node, inode)
     return inode
   }
@@ -374,6 +376,6 @@ export function stampModified(inode: Inode): void {
 
 function stampAll(inode: Inode): void {
   stampModified(inode)
-  inode.atime = inode.ctime
-  inode.atimeNsec = inode.ctimeNsec
+  inode.atime = inode.btime = inode.ctime
+  inode.atimeNsec = inode.btimeNsec = inode.ctimeNsec
 }

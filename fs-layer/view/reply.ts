@@ -1,4 +1,4 @@
-import { type Inode, OWNER_ID } from '../delta/inode.ts'
+import { IN_BASE, type Inode, OWNER_ID } from '../delta/inode.ts'
 import type { PathState } from '../policy/path-state.ts'
 import { NONE, READ, WRITE } from '../policy/rule.ts'
 import type { Attr, NodeId, Opened } from '../protocol/filesystem.ts'
@@ -14,12 +14,15 @@ export class Reply implements Attr {
   gid = 0
   readonly rdev = 0
   size = 0
+  blocks = 0
   atime = 0
   atimeNsec = 0
   mtime = 0
   mtimeNsec = 0
   ctime = 0
   ctimeNsec = 0
+  btime = 0
+  btimeNsec = 0
   volatile = false
   readonly opened = KEEP
 
@@ -30,16 +33,26 @@ export class Reply implements Attr {
     this.uid = inode.uid === OWNER_ID ? owner.uid : inode.uid
     this.gid = inode.gid === OWNER_ID ? owner.gid : inode.gid
     this.size = inode.size
+    this.blocks = blocksOf(inode)
     this.atime = inode.atime
     this.atimeNsec = inode.atimeNsec
     this.mtime = inode.mtime
     this.mtimeNsec = inode.mtimeNsec
     this.ctime = inode.ctime
     this.ctimeNsec = inode.ctimeNsec
+    this.btime = inode.btime
+    this.btimeNsec = inode.btimeNsec
     // It is there only as long as something visible is below it.
     this.volatile = state.level === NONE
     return this
   }
+}
+
+/** As ext4 counts: whole blocks of 4 KiB, and none for a link that fits into the inode (60 bytes with its NUL). */
+function blocksOf(inode: Inode): number {
+  if (inode.isDirectory) return 8
+  if (inode.place !== IN_BASE) return inode.charged / 512
+  return inode.isFile ? Math.ceil(inode.size / 4096) * 8 : inode.target.length < 60 ? 0 : 8
 }
 
 /**

@@ -1,6 +1,17 @@
 import { type Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../delta/inode.ts'
 import { READ, WRITE } from '../policy/rule.ts'
-import { EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, ENXIO, EPERM, EXDEV } from '../protocol/errno.ts'
+import {
+  EACCES,
+  EEXIST,
+  EINVAL,
+  EISDIR,
+  ENAMETOOLONG,
+  ENOENT,
+  ENOTDIR,
+  ENXIO,
+  EPERM,
+  EXDEV,
+} from '../protocol/errno.ts'
 import type {
   Attr,
   ByteString,
@@ -18,6 +29,7 @@ import { ROOT_NODE } from '../protocol/filesystem.ts'
 import { Access } from './access.ts'
 import { allocate } from './allocate.ts'
 import { applyAttributes, killSuidgid } from './apply-attributes.ts'
+import type { Observer } from './observer.ts'
 import { type Listed, type Overlay, stampModified } from './overlay.ts'
 import { KEEP, Reply } from './reply.ts'
 import { FullVisibility, type Visibility } from './visibility.ts'
@@ -61,6 +73,15 @@ export class View implements Filesystem {
     this.#statfs = options.statfs
   }
 
+  /** Hears of every change and every use. */
+  get observer(): Observer | null {
+    return this.#access.observer
+  }
+
+  set observer(observer: Observer | null) {
+    this.#access.observer = observer
+  }
+
   attach(notifier: Notifier | null): void {
     this.#notifier = notifier
     if (notifier === null) this.overlay.forgetAll()
@@ -90,6 +111,7 @@ export class View implements Filesystem {
     const inode = this.#access.visibleChild(directory, name)
     if (inode === null) return null
     this.overlay.reference(inode)
+    this.observer?.used(inode, 'look')
     return this.#attr(inode)
   }
 
@@ -110,6 +132,8 @@ export class View implements Filesystem {
     }
     applyAttributes(inode, set, this.#owner)
     this.overlay.changed(inode)
+    if (set.size !== undefined) this.#noteModified(inode)
+    else this.observer?.attributesChanged(inode)
     return this.#attr(inode)
   }
 
@@ -117,6 +141,7 @@ export class View implements Filesystem {
     const inode = this.#access.visible(node)
     this.#access.need(inode, READ)
     if (!inode.isSymlink) throw EINVAL
+    this.observer?.used(inode, 'read')
     return inode.target
   }
 
@@ -145,6 +170,7 @@ export class View implements Filesystem {
     if (inode.isDirectory) throw EISDIR
     this.#access.needAt(directory, name, WRITE)
     this.overlay.unlink(directory, name, inode)
+    this.#noteDeleted(directory, name, inode)
   }
 
   rmdir(_caller: Caller, parent: NodeId, name: ByteString): void {
@@ -154,6 +180,7 @@ export class View implements Filesystem {
     this.#access.needAt(directory, name, WRITE)
     const keepsHidden = this.#access.seemsEmpty(inode)
     this.overlay.rmdir(directory, name, inode, keepsHidden)
+    this.#noteDeleted(directory, name, inode)
   }
 
   rename(
@@ -179,6 +206,7 @@ export class View implements Filesystem {
       if (target.isDirectory && this.overlay.isWithin(from, target)) throw EINVAL
       if (target.isDirectory) this.#access.needMovable(target, toState, fromState)
       this.overlay.exchange(from, name, inode, to, newName, target)
+      this.observer?.renamed(from, name, to, newName, inode, target, true)
       return
     }
     if (target === inode) return
@@ -188,6 +216,7 @@ export class View implements Filesystem {
     }
     const keepsHidden = target?.isDirectory ? this.#access.seemsEmpty(target) : false
     this.overlay.rename(from, name, to, newName, inode, target, keepsHidden)
+    this.observer?.renamed(from, name, to, newName, inode, target, false)
   }
 
   link(_caller: Caller, node: NodeId, newParent: NodeId, newName: ByteString): Attr {
@@ -198,9 +227,10 @@ export class View implements Filesystem {
     if (this.#access.visibleChild(directory, newName) !== null) throw EEXIST
     // A second name where more is allowed would raise the first one's level. cp copies instead.
     if (this.visibility.stateOf(inode).level < WRITE) throw EXDEV
-    if (inode.nlink === 0) throw ENOENT
+    if (inode.nlink === 0 && !inode.linkable) throw ENOENT
     this.overlay.link(directory, newName, inode)
     this.overlay.reference(inode)
+    this.observer?.created(directory, newName, inode)
     return this.#attr(inode)
   }
 
@@ -215,6 +245,19 @@ export class View implements Filesystem {
     return this.#make(caller, parent, name, S_IFREG | (mode & 0o7777))
   }
 
+  /** Whoever may make names there may make a file without one; what name it gets is decided by `link`. */
+  tmpfile(caller: Caller, parent: NodeId, mode: number, _flags: number): Attr & { opened: Opened } {
+    const directory = this.#access.directory(parent)
+    const state = this.visibility.stateOf(directory)
+    if (directory.nlink === 0) throw ENOENT
+    if (state.level < WRITE && !state.mayWriteBelow) throw EACCES
+    const inode = this.#newInode(caller, directory, S_IFREG | (mode & 0o7777))
+    this.visibility.own(inode)
+    inode.linkable = true
+    this.overlay.reference(inode)
+    return this.#attr(inode)
+  }
+
   release(_node: NodeId, _flags: number): void {
     // Handles have no state (ADR 8).
   }
@@ -223,6 +266,7 @@ export class View implements Filesystem {
     const inode = this.#access.visible(node)
     this.#access.need(inode, READ)
     if (inode.isDirectory) throw EISDIR
+    this.observer?.used(inode, 'read')
     return this.overlay.contents.read(inode, offset, size, into, at)
   }
 
@@ -250,6 +294,7 @@ export class View implements Filesystem {
   readdir(_caller: Caller, node: NodeId, offset: number, plus: boolean, emit: EmitDirent): void {
     const directory = this.#access.directory(node)
     const type = S_IFDIR >> 12
+    if (offset === 0) this.observer?.used(directory, 'list')
     if (offset < 1 && !emit('.', directory.node, type, 1, null)) return
     if (offset < 2 && !emit('..', directory.parent || ROOT_NODE, type, 2, null)) return
     const state = this.visibility.stateOf(directory)
@@ -275,6 +320,7 @@ export class View implements Filesystem {
     this.#access.need(inode, WRITE)
     setXattr(inode, name, value, flags)
     this.overlay.changed(inode)
+    this.observer?.attributesChanged(inode)
   }
 
   listxattr(_caller: Caller, node: NodeId): ByteString[] {
@@ -288,6 +334,7 @@ export class View implements Filesystem {
     this.#access.need(inode, WRITE)
     removeXattr(inode, name)
     this.overlay.changed(inode)
+    this.observer?.attributesChanged(inode)
   }
 
   fallocate(_caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
@@ -295,6 +342,7 @@ export class View implements Filesystem {
     allocate(this.overlay.contents, inode, offset, length, mode)
     stampModified(inode)
     this.overlay.changed(inode)
+    this.#noteModified(inode)
   }
 
   /** Holes are not told apart: all up to the end is data (lseek(2) allows that). */
@@ -319,6 +367,7 @@ export class View implements Filesystem {
     const target = this.#writable(to)
     // The kernel falls back to reading and writing, and the write waits.
     if (this.overlay.contents.copyUpBeside(target) !== null) throw EXDEV
+    this.observer?.used(source, 'read')
     const copied = this.overlay.contents.copy(source, fromOffset, target, toOffset, length)
     if (copied > 0) this.#written(target, KILL)
     return copied
@@ -335,6 +384,17 @@ export class View implements Filesystem {
     if (flags.killSuidgid) killSuidgid(inode)
     stampModified(inode)
     this.overlay.changed(inode)
+    this.#noteModified(inode)
+  }
+
+  #noteModified(inode: Inode): void {
+    this.observer?.modified(inode)
+    this.observer?.used(inode, 'write')
+  }
+
+  #noteDeleted(directory: Inode, name: ByteString, inode: Inode): void {
+    this.observer?.deleted(directory, name, inode)
+    this.observer?.used(inode, 'delete')
   }
 
   #emit(listed: Listed, plus: boolean, emit: EmitDirent): boolean {
@@ -351,18 +411,24 @@ export class View implements Filesystem {
     // A visible name exists; of a hidden one, and of one that may not be made, the answer is the same.
     if (this.#access.visibleChild(directory, name) !== null) throw EEXIST
     this.#access.needAt(directory, name, WRITE)
+    const inode = this.#newInode(caller, directory, mode)
+    fill?.(inode)
+    this.overlay.link(directory, name, inode)
+    this.overlay.reference(inode)
+    this.observer?.created(directory, name, inode)
+    this.observer?.used(inode, 'make')
+    return this.#attr(inode)
+  }
+
+  #newInode(caller: Caller, directory: Inode, mode: number): Inode {
     // inode(7): in a set-group-ID directory the group is the directory's, and directories hand the bit on.
     const inherits = (directory.mode & S_ISGID) !== 0
     const isDirectory = (mode & S_IFMT) === S_IFDIR
-    const inode = this.overlay.make(
+    return this.overlay.make(
       inherits && isDirectory ? mode | S_ISGID : mode,
       caller.uid === this.#owner.uid ? OWNER_ID : caller.uid,
       inherits ? directory.gid : caller.gid === this.#owner.gid ? OWNER_ID : caller.gid,
     )
-    fill?.(inode)
-    this.overlay.link(directory, name, inode)
-    this.overlay.reference(inode)
-    return this.#attr(inode)
   }
 
   /** Gives an unnamed file a name, in place of whatever file stands there: for contents that appear at once. */
@@ -374,8 +440,10 @@ export class View implements Filesystem {
       if (exclusive) throw EEXIST
       if (existing.isDirectory) throw EISDIR
       this.overlay.unlink(directory, name, existing)
+      this.observer?.deleted(directory, name, existing)
     }
     this.overlay.link(directory, name, file)
+    this.observer?.created(directory, name, file)
   }
 
   #attr(inode: Inode): Reply {

@@ -15,6 +15,8 @@ interface Remembered<T> {
 /** What may be seen and done with the paths of an overlay. */
 export interface Visibility {
   stateOf(inode: Inode): PathState
+  /** Until it gets a name, it is wholly its maker's. */
+  own(inode: Inode): void
   childState(directory: Inode, name: ByteString): PathState
   isVisible(inode: Inode): boolean
   /** Of an inode whose path has the given state. */
@@ -78,6 +80,11 @@ export class PolicyVisibility implements Visibility {
       next.stateEpoch = epoch
     }
     return inode.otherNames === null ? state : this.#highest(inode, state)
+  }
+
+  own(inode: Inode): void {
+    inode.state = EVERYTHING
+    inode.nlink = 0
   }
 
   childState(directory: Inode, name: ByteString): PathState {
@@ -175,6 +182,10 @@ export class FullVisibility implements Visibility {
 
   stateOf(): PathState {
     return EVERYTHING
+  }
+
+  own(): void {
+    // Everything is.
   }
 
   childState(): PathState {

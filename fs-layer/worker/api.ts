@@ -1,3 +1,4 @@
+import type { Quota } from '../delta/usage.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
@@ -29,6 +30,8 @@ export interface ViewSpec {
   readonly rules: readonly Rule[]
   /** Whom the files belong to, as host ids. */
   readonly owner: { readonly uid: number; readonly gid: number }
+  /** What the sandbox may add to the base. Default: no limit but the disk. */
+  readonly quota?: Quota
 }
 
 /**
@@ -43,6 +46,10 @@ export interface ViewHandle {
   /** In force for the next call inside. */
   setRules(rules: readonly Rule[]): Promise<void>
   setOwner(owner: { uid: number; gid: number }): Promise<void>
+  /** In force for the next call; below what is used already, nothing more can be added. */
+  setQuota(quota: Quota): Promise<void>
+  /** What the delta holds now. */
+  usage(): Promise<{ bytes: number; inodes: number }>
   stat(path: ByteString, as: Principal): Promise<NodeInfo>
   list(path: ByteString, as: Principal, recursive: boolean): AsyncIterable<NodeInfo[]>
   /** `length` undefined: to the end. */

@@ -53,8 +53,8 @@ function layerOver(answerer: Answerer): FsLayer {
   }
 }
 
-function withoutId({ base, deltaDir, rules, owner }: ViewSpec) {
-  return { base, deltaDir, rules, owner }
+function withoutId({ base, deltaDir, rules, owner, quota = {} }: ViewSpec) {
+  return { base, deltaDir, rules, owner, quota }
 }
 
 function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
@@ -63,6 +63,8 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
     unmount: () => thread.call({ op: 'unmount', view }),
     setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
     setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),
+    setQuota: (quota) => thread.call({ op: 'setQuota', view, quota }),
+    usage: () => thread.call({ op: 'usage', view }),
     stat: (path, as) => thread.call<NodeInfo>({ op: 'stat', view, as, path }),
     list: (path, as, recursive) => pull<NodeInfo[]>(thread, { op: 'list', view, as, path, recursive }),
     read: (path, as, offset, length) => buffers(pull(thread, { op: 'read', view, as, path, offset, length })),

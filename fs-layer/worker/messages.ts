@@ -1,3 +1,4 @@
+import type { Quota } from '../delta/usage.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
@@ -9,9 +10,10 @@ import type { Principal, WriteOptions } from '../view/node-info.ts'
  * one exchange.
  */
 export type Call =
-  | { op: 'open'; view: string; base: Hash; deltaDir: string; rules: readonly Rule[]; owner: Owner }
+  | { op: 'open'; view: string; base: Hash; deltaDir: string; rules: readonly Rule[]; owner: Owner; quota: Quota }
   | { op: 'mount'; view: string; target: string; device: DeviceName }
-  | { op: 'unmount' | 'sync' | 'close'; view: string }
+  | { op: 'unmount' | 'sync' | 'close' | 'usage'; view: string }
+  | { op: 'setQuota'; view: string; quota: Quota }
   | { op: 'setRules'; view: string; rules: readonly Rule[] }
   | { op: 'setOwner'; view: string; owner: Owner }
   | { op: 'stat'; view: string; as: Principal; path: ByteString }

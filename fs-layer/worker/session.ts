@@ -58,6 +58,10 @@ export class Session {
         return this.#view(call.view).setRules(compilePolicy(call.rules))
       case 'setOwner':
         return this.#view(call.view).setOwner(call.owner)
+      case 'setQuota':
+        return this.#view(call.view).setQuota(call.quota)
+      case 'usage':
+        return this.#view(call.view).usage()
       case 'stat':
         return this.#access(call).stat(call.path)
       case 'mkdir':
@@ -100,6 +104,7 @@ export class Session {
         deltaDir: call.deltaDir,
         policy: compilePolicy(call.rules),
         owner: call.owner,
+        quota: call.quota,
         statfs: () => diskOf(this.#storeDir),
       },
       { store: this.#store, files: this.#files, log: this.#log },

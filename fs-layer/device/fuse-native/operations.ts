@@ -199,7 +199,7 @@ function stat(attr: Attr): object {
     rdev: attr.rdev,
     size: attr.size,
     blksize: 4096,
-    blocks: Math.ceil(attr.size / 512),
+    blocks: attr.blocks,
     atime: attr.atime * 1000 + attr.atimeNsec / 1e6,
     mtime: attr.mtime * 1000 + attr.mtimeNsec / 1e6,
     ctime: attr.ctime * 1000 + attr.ctimeNsec / 1e6,

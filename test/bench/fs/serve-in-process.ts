@@ -22,7 +22,7 @@ export async function serveInProcess(base: Hash, home: string): Promise<ServedVi
   const views = new Map<string, { view: OpenView; mounted: Mounted | undefined }>()
   return {
     async open({ view: name, target, device }, deltaDir) {
-      const options = { name, base, deltaDir, policy: compilePolicy(RULES), owner: OWNER, statfs }
+      const options = { name, base, deltaDir, policy: compilePolicy(RULES), owner: OWNER, quota: {}, statfs }
       const view = await OpenView.open(options, { store, files, log: logToStderr })
       const seen: { mounted?: Mounted } = {}
       await view.mount(showing(devices[device], seen), target)

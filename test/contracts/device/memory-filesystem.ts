@@ -203,6 +203,15 @@ export class MemoryFilesystem implements Filesystem {
     return { ...node.attr, opened: this.open(caller, node.attr.node) }
   }
 
+  tmpfile(caller: Caller, _parent: NodeId, mode: number): Attr & { opened: Opened } {
+    const id = ++this.#lastNode
+    const node = newNode(id, S_IFREG | mode, caller.uid, caller.gid)
+    node.attr.nlink = 0
+    node.references++
+    this.#nodes.set(id, node)
+    return { ...node.attr, opened: this.open(caller, id) }
+  }
+
   release(id: NodeId): void {
     const node = this.#node(id)
     node.opens--
@@ -375,10 +384,19 @@ export class MemoryFilesystem implements Filesystem {
 
 function newNode(id: NodeId, mode: number, uid: number, gid: number): Node {
   const { sec, nsec } = clock()
-  const times = { atime: sec, atimeNsec: nsec, mtime: sec, mtimeNsec: nsec, ctime: sec, ctimeNsec: nsec }
+  const times = {
+    btime: sec,
+    btimeNsec: nsec,
+    atime: sec,
+    atimeNsec: nsec,
+    mtime: sec,
+    mtimeNsec: nsec,
+    ctime: sec,
+    ctimeNsec: nsec,
+  }
   const nlink = (mode & S_IFMT) === S_IFDIR ? 2 : 1
   return {
-    attr: { node: id, mode, nlink, uid, gid, rdev: 0, size: 0, ...times, volatile: false },
+    attr: { node: id, mode, nlink, uid, gid, rdev: 0, size: 0, blocks: 0, ...times, volatile: false },
     contents: Buffer.alloc(0),
     entries: new Map(),
     parent: ROOT_NODE,
