@@ -1,70 +1,83 @@
-import {
-  chmodSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  fdatasync,
-  ftruncateSync,
-  mkdirSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs'
+import { chmodSync, constants, copyFileSync, fstatSync, ftruncateSync, renameSync, rmSync } from 'node:fs'
 import { chmod, copyFile, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { asErrno, EFBIG, EIO } from '../protocol/errno.ts'
+import { asErrno, EFBIG, EIO, ENOSPC } from '../protocol/errno.ts'
 import type { NodeId } from '../protocol/filesystem.ts'
 import type { StoreReader } from '../store/reader.ts'
+import type { BackingFiles } from './backing-files.ts'
 import type { Delta } from './delta.ts'
+import { extraRoom } from './extra-room.ts'
+import {
+  FALLOC_KEEP_SIZE,
+  FALLOC_PUNCH_HOLE,
+  FALLOC_ZERO_RANGE,
+  fallocate,
+  holeBytes,
+  SEEK_DATA,
+  seek,
+} from './holes.ts'
 import { IN_BASE, IN_FILE, IN_INDEX, type Inode } from './inode.ts'
 import { COPY_NOW_MAX_BYTES, FILE_MAX_BYTES, INLINE_CACHE_BYTES, INLINE_MAX_BYTES } from './limits.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { Room } from './room.ts'
+import { SmallContents } from './small-contents.ts'
+import { readFully, writeFully } from './whole-io.ts'
 
-const { O_RDONLY, O_RDWR, O_CREAT, COPYFILE_FICLONE } = constants
+const { O_RDONLY, COPYFILE_FICLONE } = constants
 const EMPTY = Buffer.alloc(0)
 const CHUNK_BYTES = 1 << 20
 /** A caller that wants more asks again. A longer copy would hold up every mount of the thread. */
 const COPY_MAX_BYTES = 8 << 20
+const BLOCK_BYTES = 4096
 
 export interface ContentsDependencies {
   readonly store: StoreReader
+  /** Descriptors of the base's blobs. */
   readonly files: OpenFiles
+  readonly backing: BackingFiles
   readonly room: Room
 }
 
 /**
  * The bytes of regular files, wherever they are: in the base, in the index, or in a file of the delta's. A
  * file of the base moves into the delta at its first write; a small one moves to a file when it grows.
+ *
+ * What it takes of the quota is kept with each inode (`charged`): whole blocks of what is in the index or without
+ * holes, and what the disk says of a file that may have some.
  */
 export class Contents {
   readonly #delta: Delta
   readonly #store: StoreReader
   readonly #files: OpenFiles
+  readonly #backing: BackingFiles
   readonly #room: Room
-  /** Small contents in memory, least recently used first. */
-  readonly #inMemory = new Map<NodeId, Inode>()
-  #inMemoryBytes = 0
-  /** With bytes in a file that are not synced yet. */
-  readonly #written = new Set<Inode>()
+  readonly #small = new SmallContents({ maxBytes: INLINE_CACHE_BYTES })
   readonly #copying = new Map<NodeId, Promise<void>>()
-  readonly #madeDirectories = new Set<string>()
 
-  constructor(delta: Delta, { store, files, room }: ContentsDependencies) {
+  constructor(delta: Delta, { store, files, backing, room }: ContentsDependencies) {
     this.#delta = delta
     this.#store = store
     this.#files = files
+    this.#backing = backing
     this.#room = room
+    delta.beforeBatch = (nodes) => this.#syncMoved(nodes)
     delta.onFlushed = (nodes) => this.#flushed(nodes)
+  }
+
+  /** After the delta is loaded: makes files and inodes agree, and counts what they take. */
+  recover(): void {
+    const { inodes } = this.#delta
+    this.#backing.removeLeftovers((node) => inodes.get(node)?.place === IN_FILE)
+    for (const inode of inodes.values()) {
+      if (inode.place === IN_FILE) this.#backing.reconcile(inode)
+      this.settle(inode)
+    }
   }
 
   read(inode: Inode, offset: number, size: number, into: Buffer, at: number): number {
     const length = Math.min(size, inode.size - offset)
     if (length <= 0) return 0
     if (inode.place === IN_INDEX) return this.#inline(inode).copy(into, at, offset, offset + length)
-    if (inode.place === IN_FILE) return readFully(this.#openDelta(inode), into, at, length, offset)
+    if (inode.place === IN_FILE) return readFully(this.#backing.open(inode), into, at, length, offset)
     const blob = this.#blob(inode)
     if ('inline' in blob) return blob.inline.copy(into, at, offset, offset + length)
     return readFully(this.#files.use(blob.path, O_RDONLY), into, at, length, offset)
@@ -72,13 +85,25 @@ export class Contents {
 
   /** `data` is copied. The caller keeps times and tells the delta that the inode changed. */
   write(inode: Inode, offset: number, data: Buffer): void {
-    if (offset + data.length > FILE_MAX_BYTES) throw EFBIG
+    const end = offset + data.length
+    if (end > FILE_MAX_BYTES) throw EFBIG
     this.#room.take(data.length + (inode.place === IN_BASE ? inode.size : 0))
-    try {
-      this.#write(inode, offset, data)
-    } catch (error) {
-      throw asErrno(error)
-    }
+    this.#needRoom(inode, offset, end)
+    this.#onDisk(inode, () => {
+      if (inode.place === IN_BASE) this.#copyUp(inode, Math.max(inode.size, end), inode.size)
+      if (inode.place === IN_INDEX && end > INLINE_MAX_BYTES) this.#spill(inode)
+      if (inode.place === IN_INDEX) {
+        const contents = this.#reserve(inode, end)
+        if (offset > inode.size) contents.fill(0, inode.size, offset)
+        data.copy(contents, offset)
+        this.#changed(inode)
+      } else {
+        if (offset > wholeBlocks(inode.size)) inode.sparse = true
+        writeFully(this.#backing.open(inode), data, offset)
+        this.#backing.written(inode)
+      }
+      if (end > inode.size) inode.size = end
+    })
   }
 
   /**
@@ -91,6 +116,7 @@ export class Contents {
     if (underWay !== undefined) return underWay
     const blob = this.#blob(inode)
     if (!('path' in blob)) return null
+    this.#delta.usage.needBytes(wholeBlocks(inode.size))
     this.#room.take(inode.size)
     const copying = this.#copyBeside(inode, blob.path).finally(() => this.#copying.delete(inode.node))
     this.#copying.set(inode.node, copying)
@@ -99,11 +125,44 @@ export class Contents {
 
   truncate(inode: Inode, size: number): void {
     if (size > FILE_MAX_BYTES) throw EFBIG
-    try {
-      this.#truncate(inode, size)
-    } catch (error) {
-      throw asErrno(error)
-    }
+    const kept = Math.min(size, inode.size)
+    if (inode.place === IN_BASE) this.#delta.usage.needBytes(wholeBlocks(kept))
+    else if (inode.place === IN_INDEX)
+      this.#delta.usage.needBytes(wholeBlocks(Math.min(size, INLINE_MAX_BYTES)) - inode.charged)
+    this.#onDisk(inode, () => {
+      if (inode.place === IN_BASE) this.#copyUp(inode, size, kept)
+      if (inode.place === IN_INDEX && size > INLINE_MAX_BYTES) this.#spill(inode)
+      if (inode.place === IN_INDEX) {
+        const contents = this.#reserve(inode, size)
+        if (size > inode.size) contents.fill(0, inode.size, size)
+        this.#changed(inode)
+      } else {
+        if (size > inode.size) inode.sparse = true
+        else if (size === 0) inode.sparse = false
+        ftruncateSync(this.#backing.open(inode), size)
+        this.#backing.written(inode)
+      }
+      inode.size = size
+    })
+  }
+
+  /** As fallocate(2). What is set aside counts at once. */
+  allocate(inode: Inode, offset: number, length: number, mode: number): void {
+    const end = offset + length
+    if (end > FILE_MAX_BYTES) throw EFBIG
+    if (mode & FALLOC_PUNCH_HOLE) return this.#zero(inode, offset, end, mode)
+    this.#room.take(length)
+    this.#needRoom(inode, offset, end)
+    if (mode & FALLOC_ZERO_RANGE) this.#zero(inode, offset, end, mode)
+    else if (end > INLINE_MAX_BYTES)
+      this.#inFile(inode, () => fallocate(this.#backing.open(inode), mode, offset, length))
+    if (!(mode & FALLOC_KEEP_SIZE) && end > inode.size) this.truncate(inode, end)
+  }
+
+  /** Where the next data (SEEK_DATA) or hole (SEEK_HOLE) is; `offset` is within the file. */
+  seek(inode: Inode, offset: number, whence: number): number {
+    if (inode.place !== IN_FILE || !inode.sparse) return whence === SEEK_DATA ? offset : inode.size
+    return seek(this.#backing.open(inode), offset, whence, inode.size)
   }
 
   /** Copies at most `length` bytes, and at most `COPY_MAX_BYTES`; returns how many. */
@@ -120,103 +179,106 @@ export class Contents {
     return done
   }
 
-  /** Zeros from one offset to another, as if holes. */
-  zero(inode: Inode, from: number, to: number): void {
-    const zeros = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(0, to - from)))
-    for (let at = from; at < to; at += zeros.length) {
-      this.write(inode, at, zeros.subarray(0, Math.min(zeros.length, to - at)))
-    }
-  }
-
   /** A new file's: empty, small. */
   create(inode: Inode): void {
     inode.place = IN_INDEX
-    inode.inline = EMPTY
     inode.size = 0
-    this.#remember(inode)
+    this.#small.put(inode, EMPTY)
     this.#changed(inode)
   }
 
   /** Frees what the delta holds of a node that is gone. */
   remove(inode: Inode): void {
-    if (inode.inline) this.#forgetInline(inode)
+    this.#small.drop(inode)
     inode.inlineDirty = false
+    this.#delta.usage.settle(inode, 0)
     if (inode.place !== IN_FILE) return
-    const path = this.#pathOf(inode)
-    this.#written.delete(inode)
-    this.#files.forget(path)
+    this.#backing.forget(inode)
+    const path = this.#backing.pathOf(inode)
     // Only when the index on disk does not name it any more: a crash before that must find the file.
     this.#delta.afterFlush(() => rmSync(path, { force: true }))
   }
 
-  /** Files that a crash left behind: made, or no longer named, since the last batch. */
-  removeLeftovers(): void {
-    const root = join(this.#delta.dir, 'files')
-    if (!existsSync(root)) return
-    for (const directory of readdirSync(root)) {
-      for (const name of readdirSync(join(root, directory))) {
-        if (this.#delta.inodes.get(Number(name))?.place !== IN_FILE) rmSync(join(root, directory, name))
-      }
-    }
-  }
-
   /** Resolves when the bytes written so far are on the disk, but for those the index holds. */
   async sync(inode: Inode): Promise<void> {
-    if (inode.place !== IN_FILE) return
-    this.#written.delete(inode)
-    await this.#files.pinned(
-      this.#pathOf(inode),
-      O_RDWR | O_CREAT,
-      (fd) => new Promise<void>((done, fail) => fdatasync(fd, (error) => (error ? fail(error) : done()))),
-    )
+    if (inode.place === IN_FILE) await this.#backing.sync(inode)
   }
 
   /** The same for every file written since the last time. */
   async syncAll(): Promise<void> {
     await Promise.allSettled(this.#copying.values())
-    const written = [...this.#written]
-    this.#written.clear()
-    for (const inode of written) if (inode.place === IN_FILE) await this.sync(inode)
+    await this.#backing.syncAll()
   }
 
   /** Every open descriptor of this delta is closed; it must be flushed. */
   close(): void {
-    for (const inode of this.#delta.inodes.values()) {
-      if (inode.place === IN_FILE) this.#files.forget(this.#pathOf(inode))
+    for (const inode of this.#delta.inodes.values()) if (inode.place === IN_FILE) this.#backing.forget(inode)
+  }
+
+  /** Throws EDQUOT where the bytes from one offset to another may not be written. */
+  #needRoom(inode: Inode, from: number, end: number): void {
+    const { usage } = this.#delta
+    const leavesHole = from > wholeBlocks(inode.size) && end > INLINE_MAX_BYTES
+    const has = inode.charged - extraRoom(inode)
+    if (!leavesHole && !inode.sparse) return usage.needBytes(wholeBlocks(Math.max(inode.size, end)) - has)
+    const first = from - (from % BLOCK_BYTES)
+    const most = wholeBlocks(end) - first
+    if (inode.place !== IN_FILE) return usage.needBytes(wholeBlocks(inode.size) - has + most)
+    if (usage.bytes + most <= (usage.quota.bytes ?? Number.POSITIVE_INFINITY)) return
+    usage.needBytes(holeBytes(this.#backing.open(inode), first, wholeBlocks(end)))
+  }
+
+  /** Counts what an inode takes: after a change of anything that takes room. */
+  settle(inode: Inode): void {
+    this.#delta.usage.settle(inode, this.#roomOf(inode) + extraRoom(inode))
+  }
+
+  #roomOf(inode: Inode): number {
+    if (!inode.isFile || inode.place === IN_BASE) return 0
+    if (inode.place === IN_INDEX || !inode.sparse) return wholeBlocks(inode.size)
+    return fstatSync(this.#backing.open(inode)).blocks * 512
+  }
+
+  /** Runs a change of contents; a failure of the disk is the caller's, and leaves nothing beyond the size. */
+  #onDisk(inode: Inode, change: () => void): void {
+    try {
+      change()
+    } catch (error) {
+      if (inode.place === IN_FILE && asErrno(error) === ENOSPC) ftruncateSync(this.#backing.open(inode), inode.size)
+      throw asErrno(error)
+    } finally {
+      this.settle(inode)
     }
   }
 
-  #write(inode: Inode, offset: number, data: Buffer): void {
-    const end = offset + data.length
-    if (inode.place === IN_BASE) this.#copyUp(inode, Math.max(inode.size, end), inode.size)
-    if (inode.place === IN_INDEX && end > INLINE_MAX_BYTES) this.#spill(inode)
-    if (inode.place === IN_INDEX) {
-      const contents = this.#reserve(inode, end)
-      if (offset > inode.size) contents.fill(0, inode.size, offset)
-      data.copy(contents, offset)
-      this.#changed(inode)
-    } else {
-      writeFully(this.#openDelta(inode), data, offset)
-      this.#written.add(inode)
-    }
-    if (end > inode.size) inode.size = end
+  /** A change that only a file of its own can have. `call` is false where the disk cannot do it: nothing is set aside then. */
+  #inFile(inode: Inode, call: () => boolean): boolean {
+    let done = false
+    this.#onDisk(inode, () => {
+      if (inode.place === IN_BASE) this.#copyUp(inode, Math.max(inode.size, INLINE_MAX_BYTES + 1), inode.size)
+      if (inode.place === IN_INDEX) this.#spill(inode)
+      inode.sparse = true
+      this.#backing.written(inode)
+      done = call()
+    })
+    return done
   }
 
-  #truncate(inode: Inode, size: number): void {
-    if (inode.place === IN_BASE) this.#copyUp(inode, size, Math.min(size, inode.size))
-    if (inode.place === IN_INDEX && size > INLINE_MAX_BYTES) this.#spill(inode)
-    if (inode.place === IN_INDEX) {
-      const contents = this.#reserve(inode, size)
-      if (size > inode.size) contents.fill(0, inode.size, size)
-      this.#changed(inode)
-    } else {
-      ftruncateSync(this.#openDelta(inode), size)
-      this.#written.add(inode)
+  /** Zeros from one offset to another, as holes where there is a file for them. */
+  #zero(inode: Inode, from: number, end: number, mode: number): void {
+    const to = Math.min(end, inode.size)
+    const keeps = (mode & FALLOC_KEEP_SIZE) !== 0
+    const inFile = inode.place === IN_FILE || (inode.place === IN_BASE && inode.size > INLINE_MAX_BYTES)
+    if (inFile && this.#inFile(inode, () => fallocate(this.#backing.open(inode), mode, from, end - from))) {
+      if (!keeps && end > inode.size) inode.size = end
+      return
     }
-    inode.size = size
+    const zeros = Buffer.alloc(Math.min(CHUNK_BYTES, Math.max(0, to - from)))
+    for (let at = from; at < to; at += zeros.length)
+      this.write(inode, at, zeros.subarray(0, Math.min(zeros.length, to - at)))
   }
 
-  #blob(inode: Inode) {
+  #blob(inode: Inode): { inline: Buffer } | { path: string } {
     if (inode.entry?.kind !== 'file') throw EIO
     return this.#store.blobSync(inode.entry.hash)
   }
@@ -227,30 +289,27 @@ export class Contents {
       const contents = Buffer.alloc(size)
       this.read(inode, 0, keep, contents, 0)
       inode.place = IN_INDEX
-      inode.inline = contents
       inode.size = keep
-      this.#remember(inode)
+      this.#small.put(inode, contents)
       this.#changed(inode)
       return
     }
     const blob = keep > 0 ? this.#blob(inode) : { inline: EMPTY }
-    this.#makeDirectory(inode)
-    const to = this.#pathOf(inode)
+    const to = this.#backing.prepare(inode)
     if ('path' in blob) {
       // A reflink where the disk can; the mode is the store's (read-only), so it is changed before use.
       copyFileSync(blob.path, to, COPYFILE_FICLONE)
       chmodSync(to, 0o600)
-      ftruncateSync(this.#openDelta(inode), keep)
+      ftruncateSync(this.#backing.open(inode), keep)
     } else {
-      writeFully(this.#openDelta(inode), blob.inline.subarray(0, keep), 0)
+      writeFully(this.#backing.open(inode), blob.inline.subarray(0, keep), 0)
     }
-    inode.place = IN_FILE
+    this.#movedToFile(inode)
     inode.size = keep
   }
 
   async #copyBeside(inode: Inode, from: string): Promise<void> {
-    this.#makeDirectory(inode)
-    const to = this.#pathOf(inode)
+    const to = this.#backing.prepare(inode)
     const partial = `${to}.copy`
     try {
       await copyFile(from, partial, COPYFILE_FICLONE)
@@ -262,28 +321,56 @@ export class Contents {
     // It may have been emptied, and so have left the base, in the meantime.
     if (inode.place === IN_BASE) {
       renameSync(partial, to)
-      inode.place = IN_FILE
+      this.#movedToFile(inode)
+      this.settle(inode)
     } else await rm(partial)
   }
 
   #spill(inode: Inode): void {
     const contents = this.#inline(inode).subarray(0, inode.size)
-    this.#makeDirectory(inode)
-    const fd = this.#files.use(this.#pathOf(inode), O_RDWR | O_CREAT)
+    this.#backing.prepare(inode)
+    const fd = this.#backing.open(inode)
     ftruncateSync(fd, 0)
     writeFully(fd, contents, 0)
-    this.#forgetInline(inode)
-    inode.place = IN_FILE
+    this.#small.drop(inode)
     inode.inlineDirty = false
+    const wasStored = inode.stored
+    this.#movedToFile(inode)
+    inode.unsafeUntilSynced = wasStored
     this.#delta.contentChanged(inode)
+  }
+
+  /** What was durable elsewhere must be in the file before the index says that it is there: see `#syncMoved`. */
+  #movedToFile(inode: Inode): void {
+    inode.place = IN_FILE
+    inode.sparse = false
+    inode.stored = false
+    inode.unsafeUntilSynced = true
+    this.#backing.written(inode)
+  }
+
+  /** Of the inodes of the next batch: null where none must wait. */
+  #syncMoved(nodes: ReadonlySet<NodeId>): Promise<unknown> | null {
+    const moved: Inode[] = []
+    for (const node of nodes) {
+      const inode = this.#delta.inodes.get(node)
+      if (inode?.unsafeUntilSynced) moved.push(inode)
+    }
+    if (moved.length === 0) return null
+    return Promise.all(
+      moved.map(async (inode) => {
+        await this.sync(inode)
+        inode.unsafeUntilSynced = false
+      }),
+    )
   }
 
   #inline(inode: Inode): Buffer {
     if (inode.inline === null) {
       const stored = this.#delta.readContent(inode.node)
       if (stored === undefined || stored.length < inode.size) throw EIO
-      inode.inline = stored
-      this.#remember(inode)
+      this.#small.put(inode, stored)
+      return stored
     }
     return inode.inline
   }
@@ -294,9 +381,7 @@ export class Contents {
     if (contents.length >= size) return contents
     const grown = Buffer.allocUnsafeSlow(Math.min(INLINE_MAX_BYTES, Math.max(size, contents.length * 2)))
     contents.copy(grown, 0, 0, inode.size)
-    this.#forgetInline(inode)
-    inode.inline = grown
-    this.#remember(inode)
+    this.#small.put(inode, grown)
     return grown
   }
 
@@ -305,70 +390,18 @@ export class Contents {
     this.#delta.contentChanged(inode)
   }
 
-  #remember(inode: Inode): void {
-    this.#inMemory.set(inode.node, inode)
-    this.#inMemoryBytes += inode.inline?.length ?? 0
-    if (this.#inMemoryBytes > INLINE_CACHE_BYTES) this.#shrink()
-  }
-
-  #forgetInline(inode: Inode): void {
-    if (this.#inMemory.delete(inode.node)) this.#inMemoryBytes -= inode.inline?.length ?? 0
-    inode.inline = null
-  }
-
-  /** Contents that are not on their way to disk yet cannot leave; they do after the next batch. */
-  #shrink(): void {
-    for (const inode of this.#inMemory.values()) {
-      if (this.#inMemoryBytes <= INLINE_CACHE_BYTES) return
-      if (!inode.inlineDirty) this.#forgetInline(inode)
-    }
-  }
-
   #flushed(nodes: ReadonlySet<NodeId>): void {
     for (const node of nodes) {
-      const inode = this.#inMemory.get(node)
+      const inode = this.#small.get(node)
       // An unlinked file that is still open is in no index: memory is all it has.
       if (inode === undefined || this.#delta.inodes.get(node) !== inode) continue
+      inode.stored = true
       if (!this.#delta.contentIsDirty(node)) inode.inlineDirty = false
     }
-    this.#shrink()
-  }
-
-  #openDelta(inode: Inode): number {
-    return this.#files.use(this.#pathOf(inode), O_RDWR | O_CREAT)
-  }
-
-  #makeDirectory(inode: Inode): void {
-    const directory = this.#directoryOf(inode)
-    if (this.#madeDirectories.has(directory)) return
-    mkdirSync(directory, { recursive: true, mode: 0o700 })
-    this.#madeDirectories.add(directory)
-  }
-
-  #directoryOf(inode: Inode): string {
-    return join(this.#delta.dir, 'files', (inode.node % 256).toString(16).padStart(2, '0'))
-  }
-
-  #pathOf(inode: Inode): string {
-    return join(this.#directoryOf(inode), String(inode.node))
+    this.#small.shrink()
   }
 }
 
-/** Short only at the end of the file: the base is fixed and the delta is ours alone, so the rest is a hole. */
-function readFully(fd: number, into: Buffer, at: number, length: number, offset: number): number {
-  let done = 0
-  while (done < length) {
-    const got = readSync(fd, into, at + done, length - done, offset + done)
-    if (got === 0) {
-      into.fill(0, at + done, at + length)
-      return length
-    }
-    done += got
-  }
-  return done
-}
-
-function writeFully(fd: number, data: Buffer, offset: number): void {
-  let done = 0
-  while (done < data.length) done += writeSync(fd, data, done, data.length - done, offset + done)
+function wholeBlocks(bytes: number): number {
+  return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
 }

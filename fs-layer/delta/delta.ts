@@ -64,6 +64,8 @@ export class Delta implements AsyncDisposable {
   #afterFlush: (() => void)[] = []
   /** Called with what a batch wrote: small contents may leave memory from then on. */
   onFlushed: (contents: ReadonlySet<NodeId>) => void = () => undefined
+  /** What has to be on the disk before the index may say so of these nodes; null for nothing. */
+  beforeBatch: (nodes: ReadonlySet<NodeId>) => Promise<unknown> | null = () => null
 
   private constructor(options: DeltaOptions) {
     this.#options = options
@@ -217,6 +219,9 @@ export class Delta implements AsyncDisposable {
     this.#options.room.take(BATCH_BYTES)
     if (this.#torn) await this.#startNewLog()
     const index = this.#opened ?? (await this.#open())
+    for (let safe = this.beforeBatch(this.#dirtyInodes); safe !== null; safe = this.beforeBatch(this.#dirtyInodes)) {
+      await safe
+    }
     // From here to the call of batch() nothing waits: the records are one moment's.
     const inodes = this.#dirtyInodes
     const dentries = this.#dirtyDentries
@@ -347,6 +352,7 @@ export class Delta implements AsyncDisposable {
     for (const inode of this.inodes.values()) {
       // Unlinked but still open when the last server died; a base node without a dentry stands where it was.
       if (inode.entry === null && !named.has(inode.node)) this.drop(inode)
+      else this.usage.inodes += (inode.entry === null ? 1 : 0) + Math.max(0, inode.nlink - 1)
     }
   }
 

@@ -71,6 +71,10 @@ export class Inode {
   /** Contents with place IN_INDEX; the first `size` bytes count. Null: read them from the index. */
   inline: Buffer | null = null
   inlineDirty = false
+  /** The index on disk has contents of it: what an fsync may have promised. */
+  stored = false
+  /** Its bytes were durable elsewhere, and are not yet in the file of its own that they have moved to. */
+  unsafeUntilSynced = false
 
   /** Of a file of its own: it may have holes, so what it takes is asked of the disk. */
   sparse = false

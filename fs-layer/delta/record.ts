@@ -1,6 +1,6 @@
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { TreeEntry } from '../store/objects.ts'
-import { Inode, type Place } from './inode.ts'
+import { IN_INDEX, Inode, type Place } from './inode.ts'
 
 /**
  * The delta's keys and values (docs/spec/delta.md). Numbers are big-endian so that keys sort by them.
@@ -104,6 +104,7 @@ export function decodeDentry(name: ByteString, value: Buffer): Dentry {
 /** Beside the place, in its byte. */
 const LEFT_BASE = 0x80
 const HAS_BTIME = 0x40
+const SPARSE = 0x20
 const PLACE = 0x0f
 const FIXED = 4 + 4 + 4 + 8 + 3 * 12 + 1
 
@@ -119,7 +120,7 @@ export function encodeInode(inode: Inode): Buffer {
   at = putTime(value, at, inode.atime, inode.atimeNsec)
   at = putTime(value, at, inode.mtime, inode.mtimeNsec)
   at = putTime(value, at, inode.ctime, inode.ctimeNsec)
-  at = value.writeUInt8(inode.place | HAS_BTIME | (inode.leftBase ? LEFT_BASE : 0), at)
+  at = value.writeUInt8(flagsOf(inode), at)
   at = putTime(value, at, inode.btime, inode.btimeNsec)
   at = putBytes(value, at, inode.target)
   at = value.writeUInt32BE(inode.xattrs?.size ?? 0, at)
@@ -150,6 +151,8 @@ export function decodeInode(node: NodeId, entry: TreeEntry | null, value: Buffer
   const flags = value.readUInt8(56)
   inode.place = (flags & PLACE) as Place
   inode.leftBase = (flags & LEFT_BASE) !== 0
+  inode.sparse = (flags & SPARSE) !== 0
+  inode.stored = inode.place === IN_INDEX
   let at = FIXED
   if (flags & HAS_BTIME) {
     inode.btime = getSeconds(value, at)
@@ -175,6 +178,10 @@ export function decodeInode(node: NodeId, entry: TreeEntry | null, value: Buffer
     at += 4 + dataLength
   }
   return inode
+}
+
+function flagsOf(inode: Inode): number {
+  return inode.place | HAS_BTIME | (inode.leftBase ? LEFT_BASE : 0) | (inode.sparse ? SPARSE : 0)
 }
 
 function nodeKey(kind: number, node: NodeId): Buffer {

@@ -27,6 +27,14 @@ export class Errno extends Error {
     }
     return made
   }
+
+  /** The one for a number. EIO for one that nobody knows. */
+  static ofCode(code: number): Errno {
+    for (const [name, number] of Object.entries(constants.errno)) {
+      if (number === code) return Errno.of(name as keyof typeof constants.errno)
+    }
+    return EIO
+  }
 }
 
 export const EPERM = Errno.of('EPERM')

@@ -1,4 +1,5 @@
 import { mkdirSync } from 'node:fs'
+import { BackingFiles } from '../delta/backing-files.ts'
 import { Contents } from '../delta/contents.ts'
 import { Delta } from '../delta/delta.ts'
 import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS } from '../delta/limits.ts'
@@ -75,8 +76,9 @@ export class OpenView implements AsyncDisposable {
       onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),
     })
     delta.usage.quota = options.quota
-    const contents = new Contents(delta, { store, files, room })
-    contents.removeLeftovers()
+    const backing = new BackingFiles({ dir: options.deltaDir }, { files })
+    const contents = new Contents(delta, { store, files, backing, room })
+    contents.recover()
     return new OpenView(options, new Overlay(base, delta, contents))
   }
 

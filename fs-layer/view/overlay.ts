@@ -130,7 +130,7 @@ export class Overlay {
     inode.refs = Math.max(0, inode.refs - count)
     if (inode.refs > 0) return
     this.#nodes.delete(node)
-    if (inode.nlink === 0 && !inode.isDirectory) this.contents.remove(inode)
+    if (inode.nlink === 0) this.#release(inode)
   }
 
   /** The kernel has gone: it holds nothing any more. */
@@ -140,6 +140,7 @@ export class Overlay {
 
   /** A node without a name yet. `mode` has its type bits. */
   make(mode: number, uid: number, gid: number): Inode {
+    this.delta.usage.takeInode()
     const inode = new Inode(this.delta.allocate(), null)
     inode.mode = mode
     inode.uid = uid
@@ -159,6 +160,7 @@ export class Overlay {
       inode.linkable = false
       inode.stateEpoch = -1
     } else {
+      this.delta.usage.takeInode()
       inode.otherNames ??= []
       inode.otherNames.push({ parent: directory.node, name })
     }
@@ -291,6 +293,7 @@ export class Overlay {
       this.#gone(inode)
       return
     }
+    this.delta.usage.giveInodes(1)
     this.#noteLeaving(inode, directory, name)
     const others = inode.otherNames ?? []
     if (inode.parent === directory.node && inode.name === name) {
@@ -320,8 +323,14 @@ export class Overlay {
     if (inode.refs > 0) this.#nodes.set(inode.node, inode)
     else {
       this.#nodes.delete(inode.node)
-      if (!inode.isDirectory) this.contents.remove(inode)
+      this.#release(inode)
     }
+  }
+
+  /** Nobody can reach it any more. */
+  #release(inode: Inode): void {
+    if (inode.entry === null) this.delta.usage.giveInodes(1)
+    this.contents.remove(inode)
   }
 
   #moved(inode: Inode, from: Inode, name: ByteString, to: Inode, newName: ByteString): void {

@@ -48,11 +48,11 @@ export class Reply implements Attr {
   }
 }
 
-/** As ext4 counts: whole blocks of 4 KiB, and none for a link that fits into the inode (60 bytes with its NUL). */
+/** As ext4 counts: whole blocks of 4 KiB. */
 function blocksOf(inode: Inode): number {
   if (inode.isDirectory) return 8
-  if (inode.place !== IN_BASE) return inode.charged / 512
-  return inode.isFile ? Math.ceil(inode.size / 4096) * 8 : inode.target.length < 60 ? 0 : 8
+  const ofBase = inode.isFile && inode.place === IN_BASE ? Math.ceil(inode.size / 4096) * 8 : 0
+  return ofBase + inode.charged / 512
 }
 
 /**

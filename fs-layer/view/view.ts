@@ -1,3 +1,5 @@
+import { targetRoom } from '../delta/extra-room.ts'
+import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, SEEK_DATA } from '../delta/holes.ts'
 import { type Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../delta/inode.ts'
 import { READ, WRITE } from '../policy/rule.ts'
 import {
@@ -9,6 +11,7 @@ import {
   ENOENT,
   ENOTDIR,
   ENXIO,
+  EOPNOTSUPP,
   EPERM,
   EXDEV,
 } from '../protocol/errno.ts'
@@ -27,11 +30,11 @@ import type {
 } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import { Access } from './access.ts'
-import { allocate } from './allocate.ts'
 import { applyAttributes, killSuidgid } from './apply-attributes.ts'
 import type { Observer } from './observer.ts'
 import { type Listed, type Overlay, stampModified } from './overlay.ts'
 import { KEEP, Reply } from './reply.ts'
+import { statfsOf } from './statfs.ts'
 import { FullVisibility, type Visibility } from './visibility.ts'
 import { checkXattrName, getXattr, removeXattr, setXattr } from './xattrs.ts'
 
@@ -41,7 +44,6 @@ const S_ISGID = 0o2000
 const O_ACCMODE = 3
 const RENAME_NOREPLACE = 1
 const RENAME_EXCHANGE = 2
-const SEEK_DATA = 3
 const KILL: WriteFlags = { killSuidgid: true }
 
 export interface ViewOptions {
@@ -147,9 +149,11 @@ export class View implements Filesystem {
 
   symlink(caller: Caller, parent: NodeId, name: ByteString, target: ByteString): Attr {
     if (target.length > 4095) throw ENAMETOOLONG
+    this.overlay.delta.usage.needBytes(targetRoom(target))
     return this.#make(caller, parent, name, S_IFLNK | 0o777, (inode) => {
       inode.target = target
       inode.size = target.length
+      this.overlay.contents.settle(inode)
     })
   }
 
@@ -305,7 +309,7 @@ export class View implements Filesystem {
   }
 
   statfs(): Statfs {
-    return this.#statfs()
+    return statfsOf(this.#statfs(), this.overlay.delta.usage)
   }
 
   getxattr(_caller: Caller, node: NodeId, name: ByteString): Buffer {
@@ -318,7 +322,8 @@ export class View implements Filesystem {
   setxattr(_caller: Caller, node: NodeId, name: ByteString, value: Buffer, flags: number): void {
     const inode = this.#access.visible(node)
     this.#access.need(inode, WRITE)
-    setXattr(inode, name, value, flags)
+    setXattr(inode, name, value, flags, this.overlay.delta.usage)
+    this.overlay.contents.settle(inode)
     this.overlay.changed(inode)
     this.observer?.attributesChanged(inode)
   }
@@ -333,24 +338,27 @@ export class View implements Filesystem {
     const inode = this.#access.visible(node)
     this.#access.need(inode, WRITE)
     removeXattr(inode, name)
+    this.overlay.contents.settle(inode)
     this.overlay.changed(inode)
     this.observer?.attributesChanged(inode)
   }
 
   fallocate(_caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
     const inode = this.#writable(node)
-    allocate(this.overlay.contents, inode, offset, length, mode)
+    if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) throw EOPNOTSUPP
+    this.overlay.contents.allocate(inode, offset, length, mode)
     stampModified(inode)
     this.overlay.changed(inode)
     this.#noteModified(inode)
   }
 
-  /** Holes are not told apart: all up to the end is data (lseek(2) allows that). */
   lseek(_caller: Caller, node: NodeId, offset: number, whence: number): number {
     const inode = this.#access.visible(node)
     this.#access.need(inode, READ)
     if (offset < 0 || offset >= inode.size) throw ENXIO
-    return whence === SEEK_DATA ? offset : inode.size
+    const found = this.overlay.contents.seek(inode, offset, whence)
+    if (found >= inode.size && whence === SEEK_DATA) throw ENXIO
+    return found
   }
 
   copyFileRange(

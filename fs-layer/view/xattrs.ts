@@ -1,5 +1,7 @@
+import { xattrBytes, xattrRoom } from '../delta/extra-room.ts'
 import type { Inode } from '../delta/inode.ts'
 import { XATTRS_MAX_BYTES } from '../delta/limits.ts'
+import type { Usage } from '../delta/usage.ts'
 import { EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } from '../protocol/errno.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import { stampChange } from './overlay.ts'
@@ -21,7 +23,7 @@ export function getXattr(inode: Inode, name: ByteString): Buffer {
   return value
 }
 
-export function setXattr(inode: Inode, name: ByteString, value: Buffer, flags: number): void {
+export function setXattr(inode: Inode, name: ByteString, value: Buffer, flags: number, usage: Usage): void {
   if (!name.startsWith('user.')) throw EOPNOTSUPP
   if (name.length > NAME_MAX_BYTES) throw ERANGE
   // User attributes are for regular files and directories.
@@ -29,9 +31,11 @@ export function setXattr(inode: Inode, name: ByteString, value: Buffer, flags: n
   const had = inode.xattrs?.has(name) ?? false
   if (had && flags & XATTR_CREATE) throw EEXIST
   if (!had && flags & XATTR_REPLACE) throw ENODATA
-  let total = name.length + value.length
-  for (const [other, data] of inode.xattrs ?? []) if (other !== name) total += other.length + data.length
+  const before = xattrBytes(inode)
+  const replaced = inode.xattrs?.get(name)
+  const total = before + value.length + (replaced === undefined ? name.length : -replaced.length)
   if (total > XATTRS_MAX_BYTES) throw ENOSPC
+  usage.needBytes(xattrRoom(total) - xattrRoom(before))
   inode.xattrs ??= new Map()
   inode.xattrs.set(name, Buffer.from(value))
   stampChange(inode)

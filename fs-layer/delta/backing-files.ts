@@ -1,0 +1,145 @@
+import {
+  constants,
+  existsSync,
+  fdatasync,
+  fstatSync,
+  fsync,
+  ftruncateSync,
+  mkdirSync,
+  readdirSync,
+  rmSync,
+} from 'node:fs'
+import { join } from 'node:path'
+import { IN_FILE, type Inode } from './inode.ts'
+import type { OpenFiles } from './open-files.ts'
+
+const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY } = constants
+
+export interface BackingFilesOptions {
+  /** The delta's directory. */
+  readonly dir: string
+}
+
+/**
+ * The files of their own in which a delta keeps larger contents: `files/<node mod 256, hex>/<node>`. A file counts
+ * as synced when its bytes and every name on the way to it are.
+ */
+export class BackingFiles {
+  readonly #dir: string
+  readonly #files: OpenFiles
+  /** With bytes that are not synced yet. */
+  readonly #written = new Set<Inode>()
+  readonly #made = new Set<string>()
+  /** Directories with names that are not synced yet. */
+  readonly #named = new Set<string>()
+  /** The last sync of each directory: under way, or long done. */
+  readonly #naming = new Map<string, Promise<void>>()
+
+  constructor({ dir }: BackingFilesOptions, { files }: { files: OpenFiles }) {
+    this.#dir = dir
+    this.#files = files
+  }
+
+  pathOf(inode: Inode): string {
+    return join(this.#directoryOf(inode), String(inode.node))
+  }
+
+  /** A descriptor for reading and writing, good until the next one is asked for. */
+  open(inode: Inode): number {
+    return this.#files.use(this.pathOf(inode), O_RDWR | O_CREAT)
+  }
+
+  /** Before its file is made. Returns its path. */
+  prepare(inode: Inode): string {
+    const directory = this.#directoryOf(inode)
+    if (!this.#made.has(directory)) {
+      mkdirSync(directory, { recursive: true, mode: 0o700 })
+      this.#made.add(directory)
+      this.#named.add(this.#dir)
+      this.#named.add(join(this.#dir, 'files'))
+    }
+    this.#named.add(directory)
+    return this.pathOf(inode)
+  }
+
+  written(inode: Inode): void {
+    this.#written.add(inode)
+  }
+
+  /** Resolves when all bytes written so far are on the disk, and found there. */
+  async sync(inode: Inode): Promise<void> {
+    this.#written.delete(inode)
+    try {
+      await this.#files.pinned(this.pathOf(inode), O_RDWR | O_CREAT, (fd) => done(fdatasync, fd))
+      await this.#syncNames(this.#directoryOf(inode))
+    } catch (error) {
+      this.#written.add(inode)
+      throw error
+    }
+  }
+
+  /** The same for every file written since the last time. */
+  async syncAll(): Promise<void> {
+    for (const inode of [...this.#written]) {
+      if (inode.place === IN_FILE) await this.sync(inode)
+      else this.#written.delete(inode)
+    }
+  }
+
+  /** Closes it; the file may be removed, or replaced, then. */
+  forget(inode: Inode): void {
+    this.#written.delete(inode)
+    this.#files.forget(this.pathOf(inode))
+  }
+
+  /**
+   * After a crash a file may be longer than its inode says, because the index is behind, and with the disk's power
+   * shorter, because the bytes are. Neither may show: what is beyond the size would come to light when the file
+   * grows, what is missing would read as zeros that nobody wrote.
+   */
+  reconcile(inode: Inode): void {
+    // Whether an earlier life synced its name nobody knows.
+    this.prepare(inode)
+    const fd = this.open(inode)
+    const { size } = fstatSync(fd)
+    if (size > inode.size) ftruncateSync(fd, inode.size)
+    else inode.size = size
+  }
+
+  /** Files that a crash left behind: made, or no longer named, since the last batch. */
+  removeLeftovers(isNamed: (node: number) => boolean): void {
+    const root = join(this.#dir, 'files')
+    if (!existsSync(root)) return
+    for (const directory of readdirSync(root)) {
+      for (const name of readdirSync(join(root, directory))) {
+        if (!isNamed(Number(name))) rmSync(join(root, directory, name))
+      }
+    }
+  }
+
+  #directoryOf(inode: Inode): string {
+    return join(this.#dir, 'files', (inode.node % 256).toString(16).padStart(2, '0'))
+  }
+
+  /** From the bottom up, so that a name is never found whose directory is not. */
+  async #syncNames(directory: string): Promise<void> {
+    for (const each of [directory, join(this.#dir, 'files'), this.#dir]) {
+      if (this.#named.delete(each)) this.#naming.set(each, this.#syncDirectory(each))
+      await this.#naming.get(each)
+    }
+  }
+
+  async #syncDirectory(directory: string): Promise<void> {
+    try {
+      await this.#naming.get(directory)
+      await this.#files.pinned(directory, O_RDONLY | O_DIRECTORY, (fd) => done(fsync, fd))
+    } catch (error) {
+      this.#named.add(directory)
+      throw error
+    }
+  }
+}
+
+function done(call: typeof fsync, fd: number): Promise<void> {
+  return new Promise((resolve, reject) => call(fd, (error) => (error ? reject(error) : resolve())))
+}
