@@ -16,7 +16,8 @@ export interface Filesystem {
   /** Drops `count` references. A node without references or links is gone. */
   forget(node: NodeId, count: number): void
   getattr(caller: Caller, node: NodeId): Attr
-  setattr(caller: Caller, node: NodeId, set: SetAttr): Attr
+  /** A promise where much has to be copied first. What it resolves with is the device's. */
+  setattr(caller: Caller, node: NodeId, set: SetAttr): Attr | Promise<Attr>
   readlink(caller: Caller, node: NodeId): ByteString
   symlink(caller: Caller, parent: NodeId, name: ByteString, target: ByteString): Attr
   /** `mode` has the type bits and the permission bits, `umask` already applied by the device. */

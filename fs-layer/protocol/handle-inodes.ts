@@ -2,7 +2,7 @@ import { MAX_XATTR_VALUE_BYTES, Opcode, OUT_HEADER_BYTES } from './constants.ts'
 import { bodyStart, setattrBody, stringEnd, u32, xattrName } from './decode.ts'
 import { type Outgoing, putAttrOut, putStatfs, putStatx, putU32 } from './encode.ts'
 import { EINVAL, ENOSYS, EOPNOTSUPP, ERANGE, Errno } from './errno.ts'
-import type { Handler, HandlerTable, Serving } from './serving.ts'
+import { type Handler, type HandlerTable, NO_REPLY, type Serving } from './serving.ts'
 
 /** Attributes of inodes and of the whole filesystem. */
 export const INODES: HandlerTable = [
@@ -36,8 +36,11 @@ function statx({ filesystem, incoming, outgoing }: Serving): number {
   return putStatx(outgoing, filesystem.getattr(incoming.caller, incoming.node))
 }
 
-function setattr({ filesystem, incoming, outgoing }: Serving): number {
-  return putAttrOut(outgoing, 0, filesystem.setattr(incoming.caller, incoming.node, setattrBody(incoming)))
+function setattr({ filesystem, incoming, outgoing, replyAfter }: Serving): number {
+  const set = filesystem.setattr(incoming.caller, incoming.node, setattrBody(incoming))
+  if (!(set instanceof Promise)) return putAttrOut(outgoing, 0, set)
+  replyAfter(set, (later, attr) => putAttrOut(later, 0, attr))
+  return NO_REPLY
 }
 
 function readlink({ filesystem, incoming, outgoing }: Serving): number {

@@ -29,15 +29,15 @@ export interface Connection {
   readonly ready: Promise<Negotiated>
 }
 
-/** A late reply is empty or a few numbers. */
-const MAX_LATE_BODY_BYTES = 64
+/** A late reply is empty, a few numbers or the attributes of an inode. */
+const MAX_LATE_BODY_BYTES = 128
 
 /**
  * Makes the one place that replies. A handler writes the body of its reply and returns its length, or throws an
  * `Errno`, which is the reply then. Anything else that it throws is a bug of ours: logged, and EIO to the caller.
  *
- * Every request is answered before the next one is read, but for FSYNC, FSYNCDIR, SYNCFS and the first WRITE to a large
- * file of the base.
+ * Every request is answered before the next one is read, but for FSYNC, FSYNCDIR, SYNCFS, and the first WRITE or
+ * SETATTR of the size that has to bring a large file of the base into the delta.
  */
 export function createConnection(options: ConnectionOptions, dependencies: ConnectionDependencies): Connection {
   const { incoming, outgoing, transport, log } = dependencies

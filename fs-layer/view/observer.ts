@@ -25,7 +25,7 @@ export interface Observer {
     replaced: Inode | null,
     exchange: boolean,
   ): void
-  /** The sandbox looked at a name that is there, or read or wrote: see `Use`. Allowed. */
+  /** The sandbox looked at a name that is there, or read: see `Use`. What changes something is told above alone. */
   used(inode: Inode, use: Use): void
   /** The rules refused it: the name is hidden (whether or not it is there), or its level is too low. */
   refused(directory: Inode, name: ByteString, needed: Level): void
@@ -33,5 +33,5 @@ export interface Observer {
   refusedAt(inode: Inode, needed: Level): void
 }
 
-/** `look`: attributes or existence. `list`: a directory's names. `make`: its existence came from this sandbox. */
-export type Use = 'look' | 'list' | 'read' | 'write' | 'make' | 'delete'
+/** `look`: attributes or existence. `list`: a directory's names. */
+export type Use = 'look' | 'list' | 'read'

@@ -1,20 +1,8 @@
 import { targetRoom } from '../delta/extra-room.ts'
-import { FALLOC_KEEP_SIZE, FALLOC_PUNCH_HOLE, FALLOC_ZERO_RANGE, SEEK_DATA } from '../delta/holes.ts'
 import { type Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../delta/inode.ts'
+import { COPY_NOW_MAX_BYTES } from '../delta/limits.ts'
 import { READ, WRITE } from '../policy/rule.ts'
-import {
-  EACCES,
-  EEXIST,
-  EINVAL,
-  EISDIR,
-  ENAMETOOLONG,
-  ENOENT,
-  ENOTDIR,
-  ENXIO,
-  EOPNOTSUPP,
-  EPERM,
-  EXDEV,
-} from '../protocol/errno.ts'
+import { EACCES, EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EXDEV } from '../protocol/errno.ts'
 import type {
   Attr,
   ByteString,
@@ -30,9 +18,10 @@ import type {
 } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import { Access } from './access.ts'
-import { applyAttributes, killSuidgid } from './apply-attributes.ts'
+import { applyAttributes } from './apply-attributes.ts'
+import { FileCalls } from './file-calls.ts'
 import type { Observer } from './observer.ts'
-import { type Listed, type Overlay, stampModified } from './overlay.ts'
+import type { Listed, Overlay } from './overlay.ts'
 import { KEEP, Reply } from './reply.ts'
 import { statfsOf } from './statfs.ts'
 import { FullVisibility, type Visibility } from './visibility.ts'
@@ -44,7 +33,6 @@ const S_ISGID = 0o2000
 const O_ACCMODE = 3
 const RENAME_NOREPLACE = 1
 const RENAME_EXCHANGE = 2
-const KILL: WriteFlags = { killSuidgid: true }
 
 export interface ViewOptions {
   /** Whom the files belong to, as host ids. */
@@ -65,12 +53,14 @@ export class View implements Filesystem {
   #notifier: Notifier | null = null
   #announcer: View | null = null
   readonly #access: Access
+  readonly #files: FileCalls
   readonly #reply = new Reply()
 
   constructor(options: ViewOptions, overlay: Overlay, visibility: Visibility) {
     this.overlay = overlay
     this.visibility = visibility
     this.#access = new Access(overlay, visibility)
+    this.#files = new FileCalls(overlay, this.#access)
     this.#owner = options.owner
     this.#statfs = options.statfs
   }
@@ -125,17 +115,22 @@ export class View implements Filesystem {
     return this.#attr(this.#access.visible(node))
   }
 
-  setattr(_caller: Caller, node: NodeId, set: SetAttr): Attr {
+  setattr(caller: Caller, node: NodeId, set: SetAttr): Attr | Promise<Attr> {
     const inode = this.#access.visible(node)
     this.#access.need(inode, WRITE)
     if (set.size !== undefined) {
       if (!inode.isFile) throw inode.isDirectory ? EISDIR : EINVAL
+      const copied = set.size > COPY_NOW_MAX_BYTES ? this.overlay.contents.copyUpBeside(inode) : null
+      if (copied !== null) {
+        const later = { ...caller }
+        return copied.then(async () => ({ ...(await this.setattr(later, node, set)) }))
+      }
       if (set.size !== inode.size) this.overlay.contents.truncate(inode, set.size)
     }
     applyAttributes(inode, set, this.#owner)
     this.overlay.changed(inode)
-    if (set.size !== undefined) this.#noteModified(inode)
-    else this.observer?.attributesChanged(inode)
+    if (set.size === undefined) this.observer?.attributesChanged(inode)
+    else this.observer?.modified(inode)
     return this.#attr(inode)
   }
 
@@ -174,7 +169,7 @@ export class View implements Filesystem {
     if (inode.isDirectory) throw EISDIR
     this.#access.needAt(directory, name, WRITE)
     this.overlay.unlink(directory, name, inode)
-    this.#noteDeleted(directory, name, inode)
+    this.observer?.deleted(directory, name, inode)
   }
 
   rmdir(_caller: Caller, parent: NodeId, name: ByteString): void {
@@ -184,7 +179,7 @@ export class View implements Filesystem {
     this.#access.needAt(directory, name, WRITE)
     const keepsHidden = this.#access.seemsEmpty(inode)
     this.overlay.rmdir(directory, name, inode, keepsHidden)
-    this.#noteDeleted(directory, name, inode)
+    this.observer?.deleted(directory, name, inode)
   }
 
   rename(
@@ -267,32 +262,15 @@ export class View implements Filesystem {
   }
 
   read(_caller: Caller, node: NodeId, offset: number, size: number, into: Buffer, at: number): number {
-    const inode = this.#access.visible(node)
-    this.#access.need(inode, READ)
-    if (inode.isDirectory) throw EISDIR
-    this.observer?.used(inode, 'read')
-    return this.overlay.contents.read(inode, offset, size, into, at)
+    return this.#files.read(node, offset, size, into, at)
   }
 
   write(caller: Caller, node: NodeId, offset: number, data: Buffer, flags: WriteFlags): number | Promise<number> {
-    const inode = this.#writable(node)
-    const copied = this.overlay.contents.copyUpBeside(inode)
-    if (copied !== null) {
-      // The device's buffers are its own again when this returns. All is checked anew then.
-      const [later, bytes, how] = [{ ...caller }, Buffer.from(data), { ...flags }]
-      return copied.then(() => this.write(later, node, offset, bytes, how))
-    }
-    this.overlay.contents.write(inode, offset, data)
-    this.#written(inode, flags)
-    return data.length
+    return this.#files.write(caller, node, offset, data, flags)
   }
 
-  async fsync(_caller: Caller, node: NodeId, dataOnly: boolean): Promise<void> {
-    const { contents, delta } = this.overlay
-    const inode = this.overlay.inode(node)
-    // fdatasync(2) wants only what it takes to read the data back: a file that has kept its size has that.
-    if (dataOnly && delta.isDurable(inode)) await contents.sync(inode)
-    else await Promise.all([contents.sync(inode), delta.flush(true)])
+  fsync(_caller: Caller, node: NodeId, dataOnly: boolean): Promise<void> {
+    return this.#files.fsync(node, dataOnly)
   }
 
   readdir(_caller: Caller, node: NodeId, offset: number, plus: boolean, emit: EmitDirent): void {
@@ -344,65 +322,15 @@ export class View implements Filesystem {
   }
 
   fallocate(_caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
-    const inode = this.#writable(node)
-    if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) throw EOPNOTSUPP
-    this.overlay.contents.allocate(inode, offset, length, mode)
-    stampModified(inode)
-    this.overlay.changed(inode)
-    this.#noteModified(inode)
+    this.#files.fallocate(node, offset, length, mode)
   }
 
   lseek(_caller: Caller, node: NodeId, offset: number, whence: number): number {
-    const inode = this.#access.visible(node)
-    this.#access.need(inode, READ)
-    if (offset < 0 || offset >= inode.size) throw ENXIO
-    const found = this.overlay.contents.seek(inode, offset, whence)
-    if (found >= inode.size && whence === SEEK_DATA) throw ENXIO
-    return found
+    return this.#files.lseek(node, offset, whence)
   }
 
-  copyFileRange(
-    _caller: Caller,
-    from: NodeId,
-    fromOffset: number,
-    to: NodeId,
-    toOffset: number,
-    length: number,
-  ): number {
-    const source = this.#access.visible(from)
-    this.#access.need(source, READ)
-    if (!source.isFile) throw EINVAL
-    const target = this.#writable(to)
-    // The kernel falls back to reading and writing, and the write waits.
-    if (this.overlay.contents.copyUpBeside(target) !== null) throw EXDEV
-    this.observer?.used(source, 'read')
-    const copied = this.overlay.contents.copy(source, fromOffset, target, toOffset, length)
-    if (copied > 0) this.#written(target, KILL)
-    return copied
-  }
-
-  #writable(node: NodeId): Inode {
-    const inode = this.#access.visible(node)
-    this.#access.need(inode, WRITE)
-    if (!inode.isFile) throw EINVAL
-    return inode
-  }
-
-  #written(inode: Inode, flags: WriteFlags): void {
-    if (flags.killSuidgid) killSuidgid(inode)
-    stampModified(inode)
-    this.overlay.changed(inode)
-    this.#noteModified(inode)
-  }
-
-  #noteModified(inode: Inode): void {
-    this.observer?.modified(inode)
-    this.observer?.used(inode, 'write')
-  }
-
-  #noteDeleted(directory: Inode, name: ByteString, inode: Inode): void {
-    this.observer?.deleted(directory, name, inode)
-    this.observer?.used(inode, 'delete')
+  copyFileRange(_caller: Caller, from: NodeId, at: number, to: NodeId, toOffset: number, length: number): number {
+    return this.#files.copyRange(from, at, to, toOffset, length)
   }
 
   #emit(listed: Listed, plus: boolean, emit: EmitDirent): boolean {
@@ -424,7 +352,6 @@ export class View implements Filesystem {
     this.overlay.link(directory, name, inode)
     this.overlay.reference(inode)
     this.observer?.created(directory, name, inode)
-    this.observer?.used(inode, 'make')
     return this.#attr(inode)
   }
 

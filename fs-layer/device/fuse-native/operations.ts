@@ -55,7 +55,7 @@ export function createOperations(filesystem: Filesystem, log: Log): Operations {
       }),
     truncate: (path: string, size: number, done: Done<void>) => set(done, path, { size }),
     ftruncate: (_path: string, handle: number, size: number, done: Done<void>) =>
-      answer(done, () => void filesystem.setattr(caller, handles.node(handle), { size })),
+      answerLater(done, () => withoutValue(filesystem.setattr(caller, handles.node(handle), { size }))),
     // The package hands over the time of access twice: a fault of its own that cannot be mended from here.
     utimens: (path: string, atimeMs: number, mtimeMs: number, done: Done<void>) =>
       set(done, path, { atime: time(atimeMs), mtime: time(mtimeMs) }),
@@ -116,7 +116,7 @@ export function createOperations(filesystem: Filesystem, log: Log): Operations {
   }
 
   function set(done: Done<void>, path: string, change: SetAttr): void {
-    answer(done, () => at(path, (node) => void filesystem.setattr(caller, node, change)))
+    answerLater(done, () => at(path, (node) => withoutValue(filesystem.setattr(caller, node, change))))
   }
 
   function list(node: NodeId): string[] {
@@ -160,6 +160,10 @@ export function createOperations(filesystem: Filesystem, log: Log): Operations {
     log('error', 'request failed by a fault of the filesystem', { error: thrown })
     return EIO.code
   }
+}
+
+function withoutValue(result: unknown): void | Promise<void> {
+  if (result instanceof Promise) return result.then(() => undefined)
 }
 
 /** Open files by the number that the kernel knows them by: after an unlink there is no path to find them. */
