@@ -114,6 +114,7 @@ export const SetattrValid = {
   MTIME: 1 << 5,
   ATIME_NOW: 1 << 7,
   MTIME_NOW: 1 << 8,
+  CTIME: 1 << 10,
   KILL_SUIDGID: 1 << 11,
 } as const
 
@@ -124,8 +125,10 @@ export const OpenFlag = {
   PASSTHROUGH: 1 << 7,
 } as const
 
+export const WRITE_CACHE = 1 << 0
 export const WRITE_KILL_SUIDGID = 1 << 2
 export const FSYNC_DATA_ONLY = 1 << 0
 
 export const NOTIFY_INVAL_INODE = 2
 export const NOTIFY_INVAL_ENTRY = 3
+export const NOTIFY_STORE = 4

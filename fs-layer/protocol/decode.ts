@@ -126,6 +126,7 @@ export function setattrBody(incoming: Incoming): SetAttr {
   else if (valid & SetattrValid.ATIME) set.atime = { sec: seconds(incoming, 32), nsec: nanoseconds(incoming, 56) }
   if (valid & SetattrValid.MTIME_NOW) set.mtime = 'now'
   else if (valid & SetattrValid.MTIME) set.mtime = { sec: seconds(incoming, 40), nsec: nanoseconds(incoming, 60) }
+  if (valid & SetattrValid.CTIME) set.ctime = { sec: seconds(incoming, 48), nsec: nanoseconds(incoming, 64) }
   // HANDLE_KILLPRIV_V2 leaves a change of owner to the filesystem without a flag of its own.
   if (valid & (SetattrValid.KILL_SUIDGID | SetattrValid.UID | SetattrValid.GID)) set.killSuidgid = true
   return set

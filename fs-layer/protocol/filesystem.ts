@@ -111,6 +111,8 @@ export interface SetAttr {
   size?: number
   atime?: Time | 'now'
   mtime?: Time | 'now'
+  /** Only the kernel's own, where it keeps times itself (`writeback`). */
+  ctime?: Time
   /** The kernel says that the set-user-id and set-group-id bits must go (FATTR_KILL_SUIDGID). */
   killSuidgid?: boolean
 }
@@ -133,6 +135,8 @@ export interface Opened {
 export interface WriteFlags {
   /** The kernel says that the set-user-id and set-group-id bits must go (FUSE_WRITE_KILL_SUIDGID). */
   killSuidgid: boolean
+  /** The kernel sends the times of the change itself, now or later (pages that it gathered). Default false. */
+  keepTimes?: boolean
 }
 
 /** `typeBits` is `mode >> 12`; `attr` is there where `plus` was asked, but for `.` and `..`. */
@@ -161,8 +165,13 @@ export interface Statfs {
 export interface Notifier {
   /** The name (positive or negative) is looked up anew. */
   entryChanged(parent: NodeId, name: ByteString): void
-  /** Attributes are asked anew, and with `contents` the cached pages and listings are dropped. */
+  /**
+   * Attributes are asked anew, and with `contents` the cached pages and listings are dropped, those that were written
+   * to after they have been sent here.
+   */
   nodeChanged(node: NodeId, contents: boolean): void
+  /** The file has these bytes at `offset` now, and is at least so long: for changes that keep its inode. `data` is kept. */
+  stored(node: NodeId, offset: number, data: Buffer): void
   /** Resolves when all that was said so far is in force. */
   flush(): Promise<void>
 }

@@ -4,6 +4,7 @@ import {
   Opcode,
   OpenFlag,
   OUT_HEADER_BYTES,
+  WRITE_CACHE,
   WRITE_KILL_SUIDGID,
 } from './constants.ts'
 import { bodyStart, entryName, fileOffset, lengthWanted, stringEnd, u32, u64 } from './decode.ts'
@@ -92,13 +93,15 @@ function read({ filesystem, incoming, outgoing }: Serving): number {
   )
 }
 
-const writeFlags: WriteFlags = { killSuidgid: false }
+const writeFlags: WriteFlags = { killSuidgid: false, keepTimes: false }
 
-function write({ filesystem, incoming, outgoing, replyAfter }: Serving): number {
+function write({ filesystem, incoming, outgoing, options, replyAfter }: Serving): number {
   const start = bodyStart(40)
   const size = u32(incoming, 16)
   if (start + size > incoming.end) throw EINVAL
-  writeFlags.killSuidgid = (u32(incoming, 20) & WRITE_KILL_SUIDGID) !== 0
+  const flags = u32(incoming, 20)
+  writeFlags.killSuidgid = (flags & WRITE_KILL_SUIDGID) !== 0
+  writeFlags.keepTimes = options.writeback === true && (flags & WRITE_CACHE) !== 0
   const data = incoming.bytes.subarray(start, start + size)
   const written = filesystem.write(incoming.caller, incoming.node, fileOffset(incoming, 8), data, writeFlags)
   if (typeof written === 'number') return putWritten(outgoing, written)

@@ -31,6 +31,10 @@ export function applyAttributes(
     inode.mtime = set.mtime.sec
     inode.mtimeNsec = set.mtime.nsec
   }
+  if (set.ctime !== undefined) {
+    inode.ctime = set.ctime.sec
+    inode.ctimeNsec = set.ctime.nsec
+  }
 }
 
 /**

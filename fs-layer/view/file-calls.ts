@@ -89,7 +89,7 @@ export class FileCalls {
 
   #written(inode: Inode, flags: WriteFlags): void {
     if (flags.killSuidgid) killSuidgid(inode)
-    stampModified(inode)
+    if (!flags.keepTimes) stampModified(inode)
     this.#overlay.changed(inode)
     this.#access.observer?.modified(inode)
   }

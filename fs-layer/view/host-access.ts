@@ -117,7 +117,7 @@ export class HostAccess {
         })
         return this.stat(path)
       },
-      abandon: () => overlay.contents.remove(file),
+      abandon: () => overlay.discard(file),
     }
   }
 
@@ -131,9 +131,12 @@ export class HostAccess {
         const node = this.#hold(path)
         try {
           for (const data of gathered) {
-            await this.#view.write(this.#caller, node, this.#attr(node).size, data, NO_SUID)
+            const end = this.#attr(node).size
+            await this.#view.write(this.#caller, node, end, data, NO_SUID)
+            this.#view.notifier?.stored(node, end, data)
           }
-          this.#view.notifier?.nodeChanged(node, true)
+          const { parent, name } = split(path)
+          this.#at(parent, (directory) => this.#entryChanged(directory, name))
           return this.#info(path, node)
         } finally {
           this.#view.forget(node, 1)

@@ -327,6 +327,11 @@ export class Overlay {
     }
   }
 
+  /** A node that never got a name. */
+  discard(inode: Inode): void {
+    this.#release(inode)
+  }
+
   /** Nobody can reach it any more. */
   #release(inode: Inode): void {
     if (inode.entry === null) this.delta.usage.giveInodes(1)

@@ -63,7 +63,7 @@ export class Session {
       case 'usage':
         return this.#view(call.view).usage()
       case 'stat':
-        return this.#access(call).stat(call.path)
+        return (await this.#accessAt(call)).stat(call.path)
       case 'mkdir':
         return this.#announced(call.view, this.#access(call).mkdir(call.path, call.mode))
       case 'remove':
@@ -71,7 +71,10 @@ export class Session {
       case 'rename':
         return this.#announced(call.view, this.#access(call).rename(call.from, call.to))
       case 'write':
-        return this.#keep(this.#writers, { view: call.view, file: this.#access(call).write(call.path, call.options) })
+        return this.#keep(this.#writers, {
+          view: call.view,
+          file: (await this.#accessAt(call)).write(call.path, call.options),
+        })
       case 'feed':
         return this.#writer(call.stream).feed(asBuffer(call.data))
       case 'finish':
@@ -79,12 +82,15 @@ export class Session {
       case 'abandon':
         return this.#take(this.#writers, call.stream)?.file.abandon()
       case 'list':
+        await this.#view(call.view).caughtUp()
         return this.#stream(this.#access(call).list(call.path, call.recursive))
       case 'read':
-        return this.#stream(this.#access(call).read(call.path, call.offset, call.length))
+        return this.#stream((await this.#accessAt(call)).read(call.path, call.offset, call.length))
       case 'changes':
+        await this.#view(call.view).caughtUp()
         return this.#stream(inChunks(changesOf(this.#view(call.view).overlay)))
       case 'export':
+        await this.#view(call.view).caughtUp()
         return this.#stream(exportTar(this.#view(call.view), call.content, call.as))
       case 'pull':
         return this.#pull(call.stream)
@@ -147,6 +153,10 @@ export class Session {
 
   #access({ view, as }: { view: string; as: Principal }): HostAccess {
     return this.#view(view).access(as)
+  }
+
+  #accessAt({ view, as, path }: { view: string; as: Principal; path: string }): Promise<HostAccess> {
+    return this.#view(view).accessAt(as, path)
   }
 
   #writer(stream: number): FileWriter {

@@ -1,4 +1,4 @@
-import { NOTIFY_INVAL_ENTRY, NOTIFY_INVAL_INODE, OUT_HEADER_BYTES } from '../../protocol/constants.ts'
+import { NOTIFY_INVAL_ENTRY, NOTIFY_INVAL_INODE, NOTIFY_STORE, OUT_HEADER_BYTES } from '../../protocol/constants.ts'
 import type { Notifier } from '../../protocol/filesystem.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Lanes } from './lanes.ts'
@@ -35,6 +35,7 @@ export function createNotices(deviceFd: number, { syscalls, lanes, log }: Notice
   return {
     entryChanged: (parent, name) => send(entryMessage(parent, Buffer.from(name, 'latin1'))),
     nodeChanged: (node, contents) => send(nodeMessage(node, contents)),
+    stored: (node, offset, data) => send(storeMessage(node, offset, data)),
     async flush() {
       while (sending !== null) await sending
     },
@@ -78,6 +79,15 @@ function nodeMessage(node: number, contents: boolean): Buffer {
   const message = notice(NOTIFY_INVAL_INODE, 24)
   message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES)
   message.writeBigInt64LE(contents ? 0n : -1n, OUT_HEADER_BYTES + 8)
+  return message
+}
+
+function storeMessage(node: number, offset: number, data: Buffer): Buffer {
+  const message = notice(NOTIFY_STORE, 24 + data.length)
+  message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES)
+  message.writeBigUInt64LE(BigInt(offset), OUT_HEADER_BYTES + 8)
+  message.writeUInt32LE(data.length, OUT_HEADER_BYTES + 16)
+  data.copy(message, OUT_HEADER_BYTES + 24)
   return message
 }
 
