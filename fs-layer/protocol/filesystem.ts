@@ -158,6 +158,13 @@ export interface Statfs {
   nameMax: number
 }
 
+/** A node, and a name of it. */
+export interface Prunable {
+  readonly node: NodeId
+  readonly parent: NodeId
+  readonly name: ByteString
+}
+
 /**
  * Notices to the kernel. Each may block in the kernel until requests on the same inode or directory are
  * answered, so a device sends them from another thread than the one that serves, and in order.
@@ -172,6 +179,8 @@ export interface Notifier {
   nodeChanged(node: NodeId, contents: boolean): void
   /** The file has these bytes at `offset` now, and is at least so long: for changes that keep its inode. `data` is kept. */
   stored(node: NodeId, offset: number, data: Buffer): void
+  /** The kernel drops what it remembers of these if nobody uses them, and forgets them. */
+  prune(nodes: readonly Prunable[]): void
   /** Resolves when all that was said so far is in force. */
   flush(): Promise<void>
 }

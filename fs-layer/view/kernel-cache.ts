@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { promisify } from 'node:util'
 import { type NodeId, ROOT_NODE } from '../protocol/filesystem.ts'
+import type { Log } from '../protocol/log.ts'
 import type { Overlay } from './overlay.ts'
 import type { View } from './view.ts'
 
@@ -14,8 +15,10 @@ export class KernelCache {
   readonly #view: View
   /** Where it is mounted. */
   readonly #target: string
+  readonly #log: Log
 
-  constructor(view: View, target: string) {
+  constructor(view: View, target: string, log: Log) {
+    this.#log = log
     this.#view = view
     this.#target = target
   }
@@ -33,7 +36,13 @@ export class KernelCache {
    * for itself cannot even be killed.
    */
   async fetchAll(): Promise<void> {
-    await run('sync', ['-f', this.#target])
+    try {
+      await run('sync', ['-f', this.#target])
+    } catch (error) {
+      // It tells of writes that we refused since the last time (a full disk): whoever wrote has been told by fsync(2)
+      // or close(2), and what the view has is what there is.
+      this.#log('warn', 'not all that was written could be kept', { target: this.#target, error })
+    }
   }
 }
 

@@ -49,10 +49,12 @@ export class OpenView implements AsyncDisposable {
   readonly #visibility: PolicyVisibility
   readonly #views: Readonly<Record<Principal, View>>
   #owner: { readonly uid: number; readonly gid: number }
+  readonly #log: Log
   #mounted: Mounted | null = null
   #kernel: KernelCache | null = null
 
-  private constructor(options: OpenViewOptions, overlay: Overlay) {
+  private constructor(options: OpenViewOptions, overlay: Overlay, log: Log) {
+    this.#log = log
     this.#options = options
     this.#owner = options.owner
     this.overlay = overlay
@@ -81,7 +83,7 @@ export class OpenView implements AsyncDisposable {
     const backing = new BackingFiles({ dir: options.deltaDir }, { files })
     const contents = new Contents(delta, { store, files, backing, room })
     contents.recover()
-    return new OpenView(options, new Overlay(base, delta, contents))
+    return new OpenView(options, new Overlay(base, delta, contents), log)
   }
 
   view(as: Principal): View {
@@ -115,8 +117,9 @@ export class OpenView implements AsyncDisposable {
       opens: 'none',
       writeback,
     })
-    this.#kernel = new KernelCache(this.#views.sandbox, target)
+    this.#kernel = new KernelCache(this.#views.sandbox, target, this.#log)
     this.#views.owner.notifyThrough(this.#views.sandbox)
+    this.overlay.nodes.onCrowded = (oldest) => this.#views.sandbox.notifier?.prune(oldest)
   }
 
   async unmount(): Promise<void> {

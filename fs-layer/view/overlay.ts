@@ -7,6 +7,8 @@ import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import type { TreeEntry } from '../store/objects.ts'
 import type { Base } from './base.ts'
+import { KnownNodes } from './known-nodes.ts'
+import { KNOWN_NODES_MAX } from './limits.ts'
 
 /** Cookies of a listing: 1 and 2 are `.` and `..`, the base's i-th entry is i + 3, the delta's come after. */
 const FIRST_BASE_COOKIE = 3
@@ -25,14 +27,14 @@ export interface Listed {
  * Delta over base, without any rules: which inode a name leads to, and every change of names and attributes.
  * Callers have decided that a change is allowed and that it fits (no name taken, a directory empty).
  *
- * Who holds an inode: the delta for what it has changed, `#nodes` for what the kernel or a caller looked at.
+ * Who holds an inode: the delta for what it has changed, `nodes` for what the kernel or a caller looked at.
  * A node of the base can be made again from its number at any time, so forgetting one loses nothing.
  */
 export class Overlay {
   readonly base: Base
   readonly delta: Delta
   readonly contents: Contents
-  readonly #nodes = new Map<NodeId, Inode>()
+  readonly nodes = new KnownNodes({ maxNodes: KNOWN_NODES_MAX })
   /** Goes up at each change of names: what was worked out over a subtree is stale then. */
   structure = 0
   /** Goes up when a directory moves: every path below it is another one. */
@@ -55,13 +57,13 @@ export class Overlay {
 
   /** The inode if it is in memory. */
   known(node: NodeId): Inode | undefined {
-    return this.delta.inodes.get(node) ?? this.#nodes.get(node)
+    return this.delta.inodes.get(node) ?? this.nodes.get(node)
   }
 
   /** All that are in memory: what the kernel may hold something of. */
   *inMemory(): Generator<Inode> {
     yield* this.delta.inodes.values()
-    for (const inode of this.#nodes.values()) if (!inode.inDelta) yield inode
+    for (const inode of this.nodes.values()) if (!inode.inDelta) yield inode
   }
 
   lookup(directory: Inode, name: ByteString): Inode | null {
@@ -121,7 +123,7 @@ export class Overlay {
 
   reference(inode: Inode): void {
     inode.refs++
-    if (!inode.inDelta) this.#nodes.set(inode.node, inode)
+    if (!inode.inDelta) this.nodes.set(inode)
   }
 
   forget(node: NodeId, count: number): void {
@@ -129,7 +131,7 @@ export class Overlay {
     if (inode === undefined) return
     inode.refs = Math.max(0, inode.refs - count)
     if (inode.refs > 0) return
-    this.#nodes.delete(node)
+    this.nodes.delete(node)
     if (inode.nlink === 0) this.#release(inode)
   }
 
@@ -165,7 +167,7 @@ export class Overlay {
       inode.otherNames.push({ parent: directory.node, name })
     }
     inode.nlink++
-    this.#nodes.delete(inode.node)
+    this.nodes.delete(inode.node)
     this.delta.add(inode)
     if (inode.inlineDirty) this.delta.contentChanged(inode)
     stampChange(inode)
@@ -228,7 +230,7 @@ export class Overlay {
     if (inode.inDelta) {
       this.delta.inodeChanged(inode)
     } else {
-      this.#nodes.delete(inode.node)
+      this.nodes.delete(inode.node)
       this.delta.add(inode)
     }
   }
@@ -263,7 +265,7 @@ export class Overlay {
     } else inode.size = DIRECTORY_SIZE
     inode.atime = inode.mtime = inode.ctime = inode.btime = entry.mtime
     inode.atimeNsec = inode.mtimeNsec = inode.ctimeNsec = inode.btimeNsec = entry.mtimeNsec
-    this.#nodes.set(node, inode)
+    this.nodes.set(inode)
     return inode
   }
 
@@ -320,9 +322,9 @@ export class Overlay {
       this.delta.drop(inode)
       inode.inDelta = false
     }
-    if (inode.refs > 0) this.#nodes.set(inode.node, inode)
+    if (inode.refs > 0) this.nodes.set(inode)
     else {
-      this.#nodes.delete(inode.node)
+      this.nodes.delete(inode.node)
       this.#release(inode)
     }
   }

@@ -69,7 +69,12 @@ export function kernelDevice(loop: Loop, log: Log): Device {
   ): Promise<Mounted> {
     const mountLog: Log = (level, message, fields) => log(level, message, { ...fields, mount: options.name })
     const backings = createBackings(fd, syscalls)
-    const notices = createNotices(fd, { syscalls, lanes, log: mountLog })
+    const notices = createNotices(fd, {
+      syscalls,
+      lanes,
+      log: mountLog,
+      minor: () => connection.negotiated?.minor ?? 0,
+    })
     const transport = {
       send(bytes: Buffer, length: number) {
         // After the end the descriptor's number may be another file's.

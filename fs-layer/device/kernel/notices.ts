@@ -1,4 +1,11 @@
-import { NOTIFY_INVAL_ENTRY, NOTIFY_INVAL_INODE, NOTIFY_STORE, OUT_HEADER_BYTES } from '../../protocol/constants.ts'
+import {
+  NOTIFY_INVAL_ENTRY,
+  NOTIFY_INVAL_INODE,
+  NOTIFY_PRUNE,
+  NOTIFY_PRUNE_MINOR,
+  NOTIFY_STORE,
+  OUT_HEADER_BYTES,
+} from '../../protocol/constants.ts'
 import type { Notifier } from '../../protocol/filesystem.ts'
 import type { Log } from '../../protocol/log.ts'
 import type { Lanes } from './lanes.ts'
@@ -25,9 +32,11 @@ export interface NoticesDependencies {
   readonly syscalls: Syscalls
   readonly lanes: Lanes
   readonly log: Log
+  /** Of the protocol, as agreed with the kernel. */
+  readonly minor: () => number
 }
 
-export function createNotices(deviceFd: number, { syscalls, lanes, log }: NoticesDependencies): Notices {
+export function createNotices(deviceFd: number, { syscalls, lanes, log, minor }: NoticesDependencies): Notices {
   const waiting: Buffer[] = []
   let sending: Promise<void> | null = null
   let closed = false
@@ -36,6 +45,11 @@ export function createNotices(deviceFd: number, { syscalls, lanes, log }: Notice
     entryChanged: (parent, name) => send(entryMessage(parent, Buffer.from(name, 'latin1'))),
     nodeChanged: (node, contents) => send(nodeMessage(node, contents)),
     stored: (node, offset, data) => send(storeMessage(node, offset, data)),
+    prune(nodes) {
+      if (minor() >= NOTIFY_PRUNE_MINOR) send(pruneMessage(nodes.map(({ node }) => node)))
+      // What comes near it: the name is dropped, and with it an inode that has no other and is not in use.
+      else for (const { parent, name } of nodes) send(entryMessage(parent, Buffer.from(name, 'latin1')))
+    },
     async flush() {
       while (sending !== null) await sending
     },
@@ -79,6 +93,13 @@ function nodeMessage(node: number, contents: boolean): Buffer {
   const message = notice(NOTIFY_INVAL_INODE, 24)
   message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES)
   message.writeBigInt64LE(contents ? 0n : -1n, OUT_HEADER_BYTES + 8)
+  return message
+}
+
+function pruneMessage(nodes: readonly number[]): Buffer {
+  const message = notice(NOTIFY_PRUNE, 16 + 8 * nodes.length)
+  message.writeUInt32LE(nodes.length, OUT_HEADER_BYTES)
+  nodes.forEach((node, index) => message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES + 16 + 8 * index))
   return message
 }
 
