@@ -44,17 +44,17 @@ export class DeltaDirectory {
     return had
   }
 
-  /** In the order of making, those with a `seq` above the given one. */
-  *after(seq: number): Generator<Dentry> {
+  /** The youngest first, those with a `seq` below the given one. */
+  *below(seq: number): Generator<Dentry> {
     const list = this.#ordered
     let low = 0
     let high = list.length
     while (low < high) {
       const middle = (low + high) >>> 1
-      if (list[middle]!.seq > seq) high = middle
+      if (list[middle]!.seq >= seq) high = middle
       else low = middle + 1
     }
-    for (let at = low; at < list.length; at++) {
+    for (let at = low - 1; at >= 0; at--) {
       const dentry = list[at]!
       if (this.#byName.get(dentry.name) === dentry) yield dentry
     }

@@ -10,9 +10,14 @@ import type { Base } from './base.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { KNOWN_NODES_MAX } from './limits.ts'
 
-/** Cookies of a listing: 1 and 2 are `.` and `..`, the base's i-th entry is i + 3, the delta's come after. */
+/**
+ * Cookies of a listing: 1 and 2 are `.` and `..`, the base's i-th entry is i + 3, the delta's come after, the youngest
+ * first: what is made while somebody lists is behind them, so that a program which makes a name for each that it reads
+ * comes to an end.
+ */
 const FIRST_BASE_COOKIE = 3
 const DELTA_COOKIE = 2 ** 32
+const SEQ_END = 2 ** 48
 
 /** One name of a directory. The base's are told without making an inode of each. */
 export interface Listed {
@@ -96,8 +101,8 @@ export class Overlay {
       }
     }
     if (changed === undefined) return
-    for (const { name, node, seq } of changed.after(Math.max(0, after - DELTA_COOKIE))) {
-      if (node !== 0) yield { name, node, cookie: DELTA_COOKIE + seq, entry: null }
+    for (const { name, node, seq } of changed.below(SEQ_END - Math.max(0, after - DELTA_COOKIE))) {
+      if (node !== 0) yield { name, node, cookie: DELTA_COOKIE + SEQ_END - seq, entry: null }
     }
   }
 
