@@ -65,6 +65,8 @@ function resourcesFromWire({ resources }: WireSandbox): Resources {
     ...(resources?.cpuQuota ? { cpus: Number(resources.cpuQuota) / PERIOD_US } : {}),
     ...(resources?.cpuShares ? { cpuShares: Number(resources.cpuShares) } : {}),
     ...(resources?.pidsLimit ? { pids: Number(resources.pidsLimit) } : {}),
+    ...(resources?.diskBytes ? { diskBytes: Number(resources.diskBytes) } : {}),
+    ...(resources?.inodes ? { inodes: Number(resources.inodes) } : {}),
   }
 }
 

@@ -39,6 +39,10 @@ export interface Resources {
   readonly cpuShares?: number
   /** Processes and threads at one time. */
   readonly pids?: number
+  /** Bytes that the sandbox may add to its codebase, in blocks of 4 KiB; writes beyond it fail with EDQUOT. */
+  readonly diskBytes?: number
+  /** Files, directories and links that it may add. Default: the server's, a million. */
+  readonly inodes?: number
 }
 
 /** Throws an `InvalidArgumentError` naming the option. */
@@ -77,6 +81,8 @@ function resourcesToWire(resources: Resources) {
     ),
     cpuShares: limit(resources.cpuShares, 'resources.cpuShares'),
     pidsLimit: limit(resources.pids, 'resources.pids'),
+    diskBytes: limit(resources.diskBytes, 'resources.diskBytes'),
+    inodes: limit(resources.inodes, 'resources.inodes'),
   }
 }
 

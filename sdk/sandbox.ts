@@ -182,6 +182,12 @@ export class Sandbox implements AsyncDisposable {
     return infoFromWire(await this.#connection.unary(SandboxService.method.setPermissions, request))
   }
 
+  /** What it takes of its quota now: what it has added or changed, in bytes and inodes. */
+  async usage(): Promise<{ diskBytes: number; inodes: number }> {
+    const usage = await this.#connection.unary(SandboxService.method.getUsage, { sandboxId: this.id })
+    return { diskBytes: Number(usage.diskBytes), inodes: Number(usage.inodes) }
+  }
+
   /** Ends its processes; the files stay. Rejects with `FailedPreconditionError` where it does not run. */
   async stop(): Promise<SandboxInfo> {
     return infoFromWire(await this.#connection.unary(SandboxService.method.stopSandbox, { sandboxId: this.id }))

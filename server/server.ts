@@ -113,7 +113,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(
     SandboxService,
     sandboxService({
-      ...{ sandboxes, sessions, presets, limits },
+      ...{ sandboxes, sessions, views, presets, limits },
       create: { limits, presets, probe, defaultRuntime: defaultRuntimeOf(config, runtimes) },
     }),
   )

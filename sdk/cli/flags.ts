@@ -36,6 +36,8 @@ export interface SpecFlags extends ServerFlags {
   readonly memory?: number
   readonly cpus?: number
   readonly pids?: number
+  readonly disk?: number
+  readonly inodes?: number
   readonly label?: Readonly<Record<string, string>>
   readonly include?: readonly string[]
   readonly ignore?: readonly string[]
@@ -52,6 +54,8 @@ export function withSpecFlags(command: Command): Command {
     .option('--memory <size>', 'limit, such as 512m or 2g', parseBytes)
     .option('--cpus <number>', 'limit, such as 1.5', parsePositive)
     .option('--pids <number>', 'limit of processes and threads', parseCount)
+    .option('--disk <size>', 'how much it may add to the codebase, such as 2g', parseBytes)
+    .option('--inodes <number>', 'how many files it may add', parseCount)
     .option('--label <key=value>', 'repeatable', parseLabel)
     .option('--include <pattern>', 'upload this whole, whatever the ignore files say; repeatable', parseList)
     .option('--ignore <pattern>', 'do not upload this; repeatable', parseList)
@@ -65,6 +69,8 @@ export function sandboxOptions(
     ...(options.memory === undefined ? {} : { memoryBytes: options.memory }),
     ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
     ...(options.pids === undefined ? {} : { pids: options.pids }),
+    ...(options.disk === undefined ? {} : { diskBytes: options.disk }),
+    ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
   }
   return {
     ...serverOption(options),

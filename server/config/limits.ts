@@ -65,6 +65,13 @@ export const limitsSchema = z.strictObject({
   /** Closed ones included: they stay listed for the life of the sandbox. */
   maxSessionRecordsPerSandbox: count(10_000),
 
+  /** What a sandbox may add to its codebase, where its request names nothing, and at most. 0: no limit but the disk. */
+  diskBytesPerSandbox: bytes(0, 0),
+  maxDiskBytesPerSandbox: bytes(0, 0),
+  /** Inodes of its own that a sandbox may have, likewise. Each takes about half a KiB of the server's memory. */
+  inodesPerSandbox: count(1_000_000),
+  maxInodesPerSandbox: count(4_000_000),
+
   /** How long the view of a sandbox that does not run stays open after its last use. */
   viewIdleMs: ms(30_000, 0),
   /** For calls that are under way when the server is told to stop. */

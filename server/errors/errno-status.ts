@@ -31,11 +31,14 @@ const STATUS_OF_ERRNO: Readonly<Record<string, StatusName>> = {
   EIO: 'DATA_LOSS',
 }
 
+/** What Node has no text for. */
+const TEXTS: Readonly<Record<string, string>> = { EDQUOT: 'disk quota exceeded' }
+
 /** `undefined` for an errno that no caller can be the reason of. */
 export function errnoToCroftError(error: Errno, path?: string): CroftError | undefined {
   const code = STATUS_OF_ERRNO[error.name]
   if (code === undefined) return undefined
   const about = path === undefined ? '' : `${path}: `
-  const text = getSystemErrorMap().get(-error.code)?.[1] ?? 'failed'
+  const text = TEXTS[error.name] ?? getSystemErrorMap().get(-error.code)?.[1] ?? 'failed'
   return new CroftError(code, `${about}${text} (${error.name})`, { reason: error.name })
 }

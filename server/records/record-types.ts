@@ -1,3 +1,4 @@
+import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
@@ -30,6 +31,8 @@ export interface SandboxRecord extends RecordBase {
   readonly runtime: RuntimeName
   readonly image?: string
   readonly limits: ResourceLimits
+  /** Absent in records of before there were quotas: none. */
+  readonly quota?: Quota
   readonly status: SandboxStatus
   readonly startedAtMs?: number
   readonly stoppedAtMs?: number

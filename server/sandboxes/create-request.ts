@@ -1,4 +1,5 @@
 import { durationMs } from '@bufbuild/protobuf/wkt'
+import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
 import {
   type CreateSandboxRequest,
@@ -16,7 +17,7 @@ import { runtimeName } from './runtime-types.ts'
 
 export type SandboxSpec = Pick<
   SandboxRecord,
-  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits'
+  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota'
 > & { readonly expiresInMs?: number }
 
 export interface CreateContext {
@@ -50,6 +51,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
     labels,
     runtime,
     limits: resources,
+    quota: parseQuota(request.resources, limits),
     ...(image === '' ? {} : { image }),
     ...(expiresInMs === undefined ? {} : { expiresInMs }),
   }
@@ -99,6 +101,18 @@ function parseResources(message: ResourceLimitsMessage | undefined): ResourceLim
     ...(cpuShares === 0 ? {} : { cpuShares }),
     ...(pids === 0 ? {} : { pids }),
   }
+}
+
+/** 0 is the value of a field that was not set: the server's default. */
+function parseQuota(message: ResourceLimitsMessage | undefined, limits: Limits): Quota {
+  const bytes = natural(message?.diskBytes ?? 0n, 'resources.disk_bytes') || limits.diskBytesPerSandbox
+  const inodes = natural(message?.inodes ?? 0n, 'resources.inodes') || limits.inodesPerSandbox
+  const most = limits.maxDiskBytesPerSandbox
+  if (most !== 0 && (bytes === 0 || bytes > most)) throw invalid('resources.disk_bytes', `must be at most ${most}`)
+  if (inodes > limits.maxInodesPerSandbox) {
+    throw invalid('resources.inodes', `must be at most ${limits.maxInodesPerSandbox}`)
+  }
+  return { ...(bytes === 0 ? {} : { bytes }), inodes }
 }
 
 function natural(value: bigint, field: string): number {

@@ -6,7 +6,7 @@ import { ruleMessage } from './permissions.ts'
 import { runtimeType } from './runtime-types.ts'
 
 export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof SandboxSchema> {
-  const { limits } = record
+  const { limits, quota = {} } = record
   return {
     id: record.id,
     codebaseId: record.codebaseId,
@@ -24,6 +24,8 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
       cpuQuota: BigInt(limits.cpuQuotaUs ?? 0),
       cpuShares: BigInt(limits.cpuShares ?? 0),
       pidsLimit: BigInt(limits.pids ?? 0),
+      diskBytes: BigInt(quota.bytes ?? 0),
+      inodes: BigInt(quota.inodes ?? 0),
     },
     preset: record.preset,
     error: record.error ?? '',

@@ -14,17 +14,19 @@ import { parseRules, ruleMessage } from './permissions.ts'
 import { WORKSPACE } from './running.ts'
 import { sandboxMessage } from './sandbox-message.ts'
 import type { Sandboxes } from './sandboxes.ts'
+import type { Views } from './views.ts'
 
 export interface SandboxServiceDependencies {
   readonly sandboxes: Sandboxes
   readonly sessions: Sessions
+  readonly views: Views
   readonly presets: PresetRegistry
   readonly create: CreateContext
   readonly limits: Limits
 }
 
 export function sandboxService(dependencies: SandboxServiceDependencies): Handlers<typeof SandboxService> {
-  const { sandboxes, sessions, presets, limits } = dependencies
+  const { sandboxes, sessions, views, presets, limits } = dependencies
   return {
     createSandbox: async (request) => {
       const created = await sandboxes.create(await parseCreateRequest(request, dependencies.create))
@@ -85,6 +87,16 @@ export function sandboxService(dependencies: SandboxServiceDependencies): Handle
     setPermissions: async ({ sandboxId, preset, permissions }) => {
       const rules = parseRules(preset, permissions, { presets, maxRules: limits.maxRules })
       return sandboxMessage(await sandboxes.setRules(sandboxId, preset, rules))
+    },
+
+    getUsage: async ({ sandboxId }) => {
+      const lease = await views.lease(sandboxes.get(sandboxId))
+      try {
+        const { bytes, inodes } = await lease.view.usage()
+        return { diskBytes: BigInt(bytes), inodes: BigInt(inodes) }
+      } finally {
+        lease.release()
+      }
     },
 
     listPresets: async () => ({

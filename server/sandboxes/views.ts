@@ -108,6 +108,7 @@ export class Views implements AsyncDisposable {
       deltaDir: this.deltaDir(sandbox.id),
       rules: sandbox.rules,
       owner,
+      ...(sandbox.quota === undefined ? {} : { quota: sandbox.quota }),
     }
     const closing = this.#closing.get(sandbox.id)
     const opening =

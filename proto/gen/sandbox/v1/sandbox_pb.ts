@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/sandbox.proto.
  */
 export const file_sandbox_v1_sandbox: GenFile = /*@__PURE__*/
-  fileDesc("ChhzYW5kYm94L3YxL3NhbmRib3gucHJvdG8SCnNhbmRib3gudjEiYQoOUmVzb3VyY2VMaW1pdHMSFAoMbWVtb3J5X2J5dGVzGAEgASgDEhEKCWNwdV9xdW90YRgCIAEoAxISCgpjcHVfc2hhcmVzGAMgASgDEhIKCnBpZHNfbGltaXQYBCABKAMixQQKB1NhbmRib3gSCgoCaWQYASABKAkSEwoLY29kZWJhc2VfaWQYAiABKAkSLwoLcGVybWlzc2lvbnMYAyADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlEikKBnN0YXR1cxgEIAEoDjIZLnNhbmRib3gudjEuU2FuZGJveFN0YXR1cxIvCgZsYWJlbHMYBSADKAsyHy5zYW5kYm94LnYxLlNhbmRib3guTGFiZWxzRW50cnkSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RvcHBlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoHcnVudGltZRgKIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSDQoFaW1hZ2UYCyABKAkSLQoJcmVzb3VyY2VzGAwgASgLMhouc2FuZGJveC52MS5SZXNvdXJjZUxpbWl0cxIOCgZwcmVzZXQYZCABKAkSDQoFZXJyb3IYZSABKAkSFgoOYmFzZV9yb290X2hhc2gYZiABKAwaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKrAwoUQ3JlYXRlU2FuZGJveFJlcXVlc3QSEwoLY29kZWJhc2VfaWQYASABKAkSLwoLcGVybWlzc2lvbnMYAiADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPAoGbGFiZWxzGAQgAygLMiwuc2FuZGJveC52MS5DcmVhdGVTYW5kYm94UmVxdWVzdC5MYWJlbHNFbnRyeRIoCgdydW50aW1lGAUgASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRINCgVpbWFnZRgGIAEoCRItCglyZXNvdXJjZXMYByABKAsyGi5zYW5kYm94LnYxLlJlc291cmNlTGltaXRzEg4KBnByZXNldBhkIAEoCRINCgVzdGFydBhlIAEoCBIqCgduZXR3b3JrGGYgASgLMhkuc2FuZGJveC52MS5OZXR3b3JrUG9saWN5Gi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEinAEKDU5ldHdvcmtQb2xpY3kSLAoEbW9kZRgBIAEoDjIeLnNhbmRib3gudjEuTmV0d29ya1BvbGljeS5Nb2RlEg0KBWFsbG93GAIgAygJIk4KBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfT0ZGEAESEwoPTU9ERV9BTExPV19MSVNUEAISDQoJTU9ERV9GVUxMEAMiJwoRR2V0U2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSJSChRMaXN0U2FuZGJveGVzUmVxdWVzdBITCgtjb2RlYmFzZV9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJYChVMaXN0U2FuZGJveGVzUmVzcG9uc2USJgoJc2FuZGJveGVzGAEgAygLMhMuc2FuZGJveC52MS5TYW5kYm94EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChNTdGFydFNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiKAoSU3RvcFNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiKwoVRGVzdHJveVNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkikQIKC0V4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHY29tbWFuZBgCIAEoCRINCgVzdGRpbhgDIAEoCRItCgNlbnYYBCADKAsyIC5zYW5kYm94LnYxLkV4ZWNSZXF1ZXN0LkVudkVudHJ5Eg8KB3dvcmtkaXIYBSABKAkSKgoHdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIMCgRhcmd2GGQgAygMEhMKC3N0ZGluX2J5dGVzGGUgASgMEhMKC3JlcG9ydF9leGl0GGYgASgIGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi3AEKCkV4ZWNSZXN1bHQSDgoGc3Rkb3V0GAEgASgJEg4KBnN0ZGVychgCIAEoCRIRCglleGl0X2NvZGUYAyABKAUSKwoIZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDgoGc2lnbmFsGGQgASgJEhgKEHN0ZG91dF90cnVuY2F0ZWQYZSABKAgSGAoQc3RkZXJyX3RydW5jYXRlZBhmIAEoCBIUCgxzdGRvdXRfYnl0ZXMYZyABKAwSFAoMc3RkZXJyX2J5dGVzGGggASgMIsoBCgpFeGVjT3V0cHV0Ei8KBHR5cGUYASABKA4yIS5zYW5kYm94LnYxLkV4ZWNPdXRwdXQuT3V0cHV0VHlwZRIMCgRkYXRhGAIgASgMEiIKBGV4aXQYZCABKAsyFC5zYW5kYm94LnYxLkV4ZWNFeGl0IlkKCk91dHB1dFR5cGUSGwoXT1VUUFVUX1RZUEVfVU5TUEVDSUZJRUQQABIWChJPVVRQVVRfVFlQRV9TVERPVVQQARIWChJPVVRQVVRfVFlQRV9TVERFUlIQAiJaCghFeGVjRXhpdBIRCglleGl0X2NvZGUYASABKAUSDgoGc2lnbmFsGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uIs8CCglFeGVjSW5wdXQSLAoFc3RhcnQYASABKAsyGy5zYW5kYm94LnYxLkV4ZWNJbnB1dC5TdGFydEgAEg8KBXN0ZGluGAIgASgMSAASJgoJc3RkaW5fZW5kGAMgASgLMhEuc2FuZGJveC52MS5FbXB0eUgAEjAKBnJlc2l6ZRgEIAEoCzIeLnNhbmRib3gudjEuRXhlY0lucHV0LlRlcm1pbmFsSAASEAoGc2lnbmFsGAUgASgNSAAaKQoIVGVybWluYWwSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNGmMKBVN0YXJ0EigKB3JlcXVlc3QYASABKAsyFy5zYW5kYm94LnYxLkV4ZWNSZXF1ZXN0EjAKCHRlcm1pbmFsGAIgASgLMh4uc2FuZGJveC52MS5FeGVjSW5wdXQuVGVybWluYWxCBwoFaW5wdXQiwgEKB1Nlc3Npb24SCgoCaWQYASABKAkSEgoKc2FuZGJveF9pZBgCIAEoCRIpCgZzdGF0dXMYAyABKA4yGS5zYW5kYm94LnYxLlNlc3Npb25TdGF0dXMSDQoFc2hlbGwYBCABKAkSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJY2xvc2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKdAQoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRINCgVzaGVsbBgCIAEoCRI2CgNlbnYYAyADKAsyKS5zYW5kYm94LnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0LkVudkVudHJ5GioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJwoRR2V0U2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIpChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiPQoUTGlzdFNlc3Npb25zUmVzcG9uc2USJQoIc2Vzc2lvbnMYASADKAsyEy5zYW5kYm94LnYxLlNlc3Npb24iKwoVRGVzdHJveVNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiegoSU2Vzc2lvbkV4ZWNSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDwoHY29tbWFuZBgCIAEoCRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3JlcG9ydF9leGl0GGQgASgIImwKFVNldFBlcm1pc3Npb25zUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg4KBnByZXNldBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUiXAoGUHJlc2V0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSLwoLcGVybWlzc2lvbnMYAyADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlIhQKEkxpc3RQcmVzZXRzUmVxdWVzdCI6ChNMaXN0UHJlc2V0c1Jlc3BvbnNlEiMKB3ByZXNldHMYASADKAsyEi5zYW5kYm94LnYxLlByZXNldCqnAgoLUnVudGltZVR5cGUSHAoYUlVOVElNRV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSUlVOVElNRV9UWVBFX0JXUkFQEAESFwoTUlVOVElNRV9UWVBFX0RPQ0tFUhACEhcKE1JVTlRJTUVfVFlQRV9QT0RNQU4QZBIXChNSVU5USU1FX1RZUEVfR1ZJU09SEGUSFQoRUlVOVElNRV9UWVBFX1FFTVUQZhIcChhSVU5USU1FX1RZUEVfRklSRUNSQUNLRVIQZxIVChFSVU5USU1FX1RZUEVfV0FTTRBoEhsKF1JVTlRJTUVfVFlQRV9LVUJFUk5FVEVTEGkSFgoSUlVOVElNRV9UWVBFX05PTUFEEGoSFgoSUlVOVElNRV9UWVBFX0FQUExFEGsy1wkKDlNhbmRib3hTZXJ2aWNlEkYKDUNyZWF0ZVNhbmRib3gSIC5zYW5kYm94LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkAKCkdldFNhbmRib3gSHS5zYW5kYm94LnYxLkdldFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94ElQKDUxpc3RTYW5kYm94ZXMSIC5zYW5kYm94LnYxLkxpc3RTYW5kYm94ZXNSZXF1ZXN0GiEuc2FuZGJveC52MS5MaXN0U2FuZGJveGVzUmVzcG9uc2USRAoMU3RhcnRTYW5kYm94Eh8uc2FuZGJveC52MS5TdGFydFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkIKC1N0b3BTYW5kYm94Eh4uc2FuZGJveC52MS5TdG9wU2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSRgoORGVzdHJveVNhbmRib3gSIS5zYW5kYm94LnYxLkRlc3Ryb3lTYW5kYm94UmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSNwoERXhlYxIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSPwoKRXhlY1N0cmVhbRIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNPdXRwdXQwARJGCg1DcmVhdGVTZXNzaW9uEiAuc2FuZGJveC52MS5DcmVhdGVTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJACgpHZXRTZXNzaW9uEh0uc2FuZGJveC52MS5HZXRTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJRCgxMaXN0U2Vzc2lvbnMSHy5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIC5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlEkYKDkRlc3Ryb3lTZXNzaW9uEiEuc2FuZGJveC52MS5EZXN0cm95U2Vzc2lvblJlcXVlc3QaES5zYW5kYm94LnYxLkVtcHR5EkUKC1Nlc3Npb25FeGVjEh4uc2FuZGJveC52MS5TZXNzaW9uRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSTQoRU2Vzc2lvbkV4ZWNTdHJlYW0SHi5zYW5kYm94LnYxLlNlc3Npb25FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY091dHB1dDABEkQKD0V4ZWNJbnRlcmFjdGl2ZRIVLnNhbmRib3gudjEuRXhlY0lucHV0GhYuc2FuZGJveC52MS5FeGVjT3V0cHV0KAEwARJICg5TZXRQZXJtaXNzaW9ucxIhLnNhbmRib3gudjEuU2V0UGVybWlzc2lvbnNSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94Ek4KC0xpc3RQcmVzZXRzEh4uc2FuZGJveC52MS5MaXN0UHJlc2V0c1JlcXVlc3QaHy5zYW5kYm94LnYxLkxpc3RQcmVzZXRzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sandbox_v1_common]);
+  fileDesc("ChhzYW5kYm94L3YxL3NhbmRib3gucHJvdG8SCnNhbmRib3gudjEihQEKDlJlc291cmNlTGltaXRzEhQKDG1lbW9yeV9ieXRlcxgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxISCgpwaWRzX2xpbWl0GAQgASgDEhIKCmRpc2tfYnl0ZXMYZCABKAMSDgoGaW5vZGVzGGUgASgDIjIKDFNhbmRib3hVc2FnZRISCgpkaXNrX2J5dGVzGAEgASgDEg4KBmlub2RlcxgCIAEoAyIlCg9HZXRVc2FnZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSLFBAoHU2FuZGJveBIKCgJpZBgBIAEoCRITCgtjb2RlYmFzZV9pZBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSKQoGc3RhdHVzGAQgASgOMhkuc2FuZGJveC52MS5TYW5kYm94U3RhdHVzEi8KBmxhYmVscxgFIAMoCzIfLnNhbmRib3gudjEuU2FuZGJveC5MYWJlbHNFbnRyeRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdG9wcGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdydW50aW1lGAogASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRINCgVpbWFnZRgLIAEoCRItCglyZXNvdXJjZXMYDCABKAsyGi5zYW5kYm94LnYxLlJlc291cmNlTGltaXRzEg4KBnByZXNldBhkIAEoCRINCgVlcnJvchhlIAEoCRIWCg5iYXNlX3Jvb3RfaGFzaBhmIAEoDBotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIqsDChRDcmVhdGVTYW5kYm94UmVxdWVzdBITCgtjb2RlYmFzZV9pZBgBIAEoCRIvCgtwZXJtaXNzaW9ucxgCIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSLQoKZXhwaXJlc19pbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI8CgZsYWJlbHMYBCADKAsyLC5zYW5kYm94LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0LkxhYmVsc0VudHJ5EigKB3J1bnRpbWUYBSABKA4yFy5zYW5kYm94LnYxLlJ1bnRpbWVUeXBlEg0KBWltYWdlGAYgASgJEi0KCXJlc291cmNlcxgHIAEoCzIaLnNhbmRib3gudjEuUmVzb3VyY2VMaW1pdHMSDgoGcHJlc2V0GGQgASgJEg0KBXN0YXJ0GGUgASgIEioKB25ldHdvcmsYZiABKAsyGS5zYW5kYm94LnYxLk5ldHdvcmtQb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKcAQoNTmV0d29ya1BvbGljeRIsCgRtb2RlGAEgASgOMh4uc2FuZGJveC52MS5OZXR3b3JrUG9saWN5Lk1vZGUSDQoFYWxsb3cYAiADKAkiTgoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARITCg9NT0RFX0FMTE9XX0xJU1QQAhINCglNT0RFX0ZVTEwQAyInChFHZXRTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIlIKFExpc3RTYW5kYm94ZXNSZXF1ZXN0EhMKC2NvZGViYXNlX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlgKFUxpc3RTYW5kYm94ZXNSZXNwb25zZRImCglzYW5kYm94ZXMYASADKAsyEy5zYW5kYm94LnYxLlNhbmRib3gSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKE1N0YXJ0U2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSIoChJTdG9wU2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSIrChVEZXN0cm95U2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSKRAgoLRXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdjb21tYW5kGAIgASgJEg0KBXN0ZGluGAMgASgJEi0KA2VudhgEIAMoCzIgLnNhbmRib3gudjEuRXhlY1JlcXVlc3QuRW52RW50cnkSDwoHd29ya2RpchgFIAEoCRIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgwKBGFyZ3YYZCADKAwSEwoLc3RkaW5fYnl0ZXMYZSABKAwSEwoLcmVwb3J0X2V4aXQYZiABKAgaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLcAQoKRXhlY1Jlc3VsdBIOCgZzdGRvdXQYASABKAkSDgoGc3RkZXJyGAIgASgJEhEKCWV4aXRfY29kZRgDIAEoBRIrCghkdXJhdGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZzaWduYWwYZCABKAkSGAoQc3Rkb3V0X3RydW5jYXRlZBhlIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGGYgASgIEhQKDHN0ZG91dF9ieXRlcxhnIAEoDBIUCgxzdGRlcnJfYnl0ZXMYaCABKAwiygEKCkV4ZWNPdXRwdXQSLwoEdHlwZRgBIAEoDjIhLnNhbmRib3gudjEuRXhlY091dHB1dC5PdXRwdXRUeXBlEgwKBGRhdGEYAiABKAwSIgoEZXhpdBhkIAEoCzIULnNhbmRib3gudjEuRXhlY0V4aXQiWQoKT3V0cHV0VHlwZRIbChdPVVRQVVRfVFlQRV9VTlNQRUNJRklFRBAAEhYKEk9VVFBVVF9UWVBFX1NURE9VVBABEhYKEk9VVFBVVF9UWVBFX1NUREVSUhACIloKCEV4ZWNFeGl0EhEKCWV4aXRfY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAkSKwoIZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24izwIKCUV4ZWNJbnB1dBIsCgVzdGFydBgBIAEoCzIbLnNhbmRib3gudjEuRXhlY0lucHV0LlN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABImCglzdGRpbl9lbmQYAyABKAsyES5zYW5kYm94LnYxLkVtcHR5SAASMAoGcmVzaXplGAQgASgLMh4uc2FuZGJveC52MS5FeGVjSW5wdXQuVGVybWluYWxIABIQCgZzaWduYWwYBSABKA1IABopCghUZXJtaW5hbBIMCgRyb3dzGAEgASgNEg8KB2NvbHVtbnMYAiABKA0aYwoFU3RhcnQSKAoHcmVxdWVzdBgBIAEoCzIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QSMAoIdGVybWluYWwYAiABKAsyHi5zYW5kYm94LnYxLkV4ZWNJbnB1dC5UZXJtaW5hbEIHCgVpbnB1dCLCAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRISCgpzYW5kYm94X2lkGAIgASgJEikKBnN0YXR1cxgDIAEoDjIZLnNhbmRib3gudjEuU2Vzc2lvblN0YXR1cxINCgVzaGVsbBgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgljbG9zZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp0BChRDcmVhdGVTZXNzaW9uUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg0KBXNoZWxsGAIgASgJEjYKA2VudhgDIAMoCzIpLnNhbmRib3gudjEuQ3JlYXRlU2Vzc2lvblJlcXVlc3QuRW52RW50cnkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASInChFHZXRTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJIikKE0xpc3RTZXNzaW9uc1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSI9ChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIlCghzZXNzaW9ucxgBIAMoCzITLnNhbmRib3gudjEuU2Vzc2lvbiIrChVEZXN0cm95U2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSJ6ChJTZXNzaW9uRXhlY1JlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgdjb21tYW5kGAIgASgJEioKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLcmVwb3J0X2V4aXQYZCABKAgibAoVU2V0UGVybWlzc2lvbnNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDgoGcHJlc2V0GAIgASgJEi8KC3Blcm1pc3Npb25zGAMgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZSJcCgZQcmVzZXQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUiFAoSTGlzdFByZXNldHNSZXF1ZXN0IjoKE0xpc3RQcmVzZXRzUmVzcG9uc2USIwoHcHJlc2V0cxgBIAMoCzISLnNhbmRib3gudjEuUHJlc2V0KqcCCgtSdW50aW1lVHlwZRIcChhSVU5USU1FX1RZUEVfVU5TUEVDSUZJRUQQABIWChJSVU5USU1FX1RZUEVfQldSQVAQARIXChNSVU5USU1FX1RZUEVfRE9DS0VSEAISFwoTUlVOVElNRV9UWVBFX1BPRE1BThBkEhcKE1JVTlRJTUVfVFlQRV9HVklTT1IQZRIVChFSVU5USU1FX1RZUEVfUUVNVRBmEhwKGFJVTlRJTUVfVFlQRV9GSVJFQ1JBQ0tFUhBnEhUKEVJVTlRJTUVfVFlQRV9XQVNNEGgSGwoXUlVOVElNRV9UWVBFX0tVQkVSTkVURVMQaRIWChJSVU5USU1FX1RZUEVfTk9NQUQQahIWChJSVU5USU1FX1RZUEVfQVBQTEUQazKaCgoOU2FuZGJveFNlcnZpY2USRgoNQ3JlYXRlU2FuZGJveBIgLnNhbmRib3gudjEuQ3JlYXRlU2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSQAoKR2V0U2FuZGJveBIdLnNhbmRib3gudjEuR2V0U2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSVAoNTGlzdFNhbmRib3hlcxIgLnNhbmRib3gudjEuTGlzdFNhbmRib3hlc1JlcXVlc3QaIS5zYW5kYm94LnYxLkxpc3RTYW5kYm94ZXNSZXNwb25zZRJECgxTdGFydFNhbmRib3gSHy5zYW5kYm94LnYxLlN0YXJ0U2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSQgoLU3RvcFNhbmRib3gSHi5zYW5kYm94LnYxLlN0b3BTYW5kYm94UmVxdWVzdBoTLnNhbmRib3gudjEuU2FuZGJveBJGCg5EZXN0cm95U2FuZGJveBIhLnNhbmRib3gudjEuRGVzdHJveVNhbmRib3hSZXF1ZXN0GhEuc2FuZGJveC52MS5FbXB0eRI3CgRFeGVjEhcuc2FuZGJveC52MS5FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY1Jlc3VsdBI/CgpFeGVjU3RyZWFtEhcuc2FuZGJveC52MS5FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY091dHB1dDABEkYKDUNyZWF0ZVNlc3Npb24SIC5zYW5kYm94LnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GhMuc2FuZGJveC52MS5TZXNzaW9uEkAKCkdldFNlc3Npb24SHS5zYW5kYm94LnYxLkdldFNlc3Npb25SZXF1ZXN0GhMuc2FuZGJveC52MS5TZXNzaW9uElEKDExpc3RTZXNzaW9ucxIfLnNhbmRib3gudjEuTGlzdFNlc3Npb25zUmVxdWVzdBogLnNhbmRib3gudjEuTGlzdFNlc3Npb25zUmVzcG9uc2USRgoORGVzdHJveVNlc3Npb24SIS5zYW5kYm94LnYxLkRlc3Ryb3lTZXNzaW9uUmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSRQoLU2Vzc2lvbkV4ZWMSHi5zYW5kYm94LnYxLlNlc3Npb25FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY1Jlc3VsdBJNChFTZXNzaW9uRXhlY1N0cmVhbRIeLnNhbmRib3gudjEuU2Vzc2lvbkV4ZWNSZXF1ZXN0GhYuc2FuZGJveC52MS5FeGVjT3V0cHV0MAESRAoPRXhlY0ludGVyYWN0aXZlEhUuc2FuZGJveC52MS5FeGVjSW5wdXQaFi5zYW5kYm94LnYxLkV4ZWNPdXRwdXQoATABEkgKDlNldFBlcm1pc3Npb25zEiEuc2FuZGJveC52MS5TZXRQZXJtaXNzaW9uc1JlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSQQoIR2V0VXNhZ2USGy5zYW5kYm94LnYxLkdldFVzYWdlUmVxdWVzdBoYLnNhbmRib3gudjEuU2FuZGJveFVzYWdlEk4KC0xpc3RQcmVzZXRzEh4uc2FuZGJveC52MS5MaXN0UHJlc2V0c1JlcXVlc3QaHy5zYW5kYm94LnYxLkxpc3RQcmVzZXRzUmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sandbox_v1_common]);
 
 /**
  * @generated from message sandbox.v1.ResourceLimits
@@ -43,6 +43,19 @@ export type ResourceLimits = Message<"sandbox.v1.ResourceLimits"> & {
    * @generated from field: int64 pids_limit = 4;
    */
   pidsLimit: bigint;
+
+  /**
+   * What the sandbox may add to its codebase: bytes in blocks of 4 KiB, and inodes with further names of files that
+   * have several. 0: the server's default.
+   *
+   * @generated from field: int64 disk_bytes = 100;
+   */
+  diskBytes: bigint;
+
+  /**
+   * @generated from field: int64 inodes = 101;
+   */
+  inodes: bigint;
 };
 
 /**
@@ -51,6 +64,47 @@ export type ResourceLimits = Message<"sandbox.v1.ResourceLimits"> & {
  */
 export const ResourceLimitsSchema: GenMessage<ResourceLimits> = /*@__PURE__*/
   messageDesc(file_sandbox_v1_sandbox, 0);
+
+/**
+ * @generated from message sandbox.v1.SandboxUsage
+ */
+export type SandboxUsage = Message<"sandbox.v1.SandboxUsage"> & {
+  /**
+   * Of the quota: what the sandbox has added or changed, not its codebase.
+   *
+   * @generated from field: int64 disk_bytes = 1;
+   */
+  diskBytes: bigint;
+
+  /**
+   * @generated from field: int64 inodes = 2;
+   */
+  inodes: bigint;
+};
+
+/**
+ * Describes the message sandbox.v1.SandboxUsage.
+ * Use `create(SandboxUsageSchema)` to create a new message.
+ */
+export const SandboxUsageSchema: GenMessage<SandboxUsage> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 1);
+
+/**
+ * @generated from message sandbox.v1.GetUsageRequest
+ */
+export type GetUsageRequest = Message<"sandbox.v1.GetUsageRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message sandbox.v1.GetUsageRequest.
+ * Use `create(GetUsageRequestSchema)` to create a new message.
+ */
+export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 2);
 
 /**
  * @generated from message sandbox.v1.Sandbox
@@ -145,7 +199,7 @@ export type Sandbox = Message<"sandbox.v1.Sandbox"> & {
  * Use `create(SandboxSchema)` to create a new message.
  */
 export const SandboxSchema: GenMessage<Sandbox> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 1);
+  messageDesc(file_sandbox_v1_sandbox, 3);
 
 /**
  * @generated from message sandbox.v1.CreateSandboxRequest
@@ -213,7 +267,7 @@ export type CreateSandboxRequest = Message<"sandbox.v1.CreateSandboxRequest"> & 
  * Use `create(CreateSandboxRequestSchema)` to create a new message.
  */
 export const CreateSandboxRequestSchema: GenMessage<CreateSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 2);
+  messageDesc(file_sandbox_v1_sandbox, 4);
 
 /**
  * @generated from message sandbox.v1.NetworkPolicy
@@ -237,7 +291,7 @@ export type NetworkPolicy = Message<"sandbox.v1.NetworkPolicy"> & {
  * Use `create(NetworkPolicySchema)` to create a new message.
  */
 export const NetworkPolicySchema: GenMessage<NetworkPolicy> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 3);
+  messageDesc(file_sandbox_v1_sandbox, 5);
 
 /**
  * @generated from enum sandbox.v1.NetworkPolicy.Mode
@@ -274,7 +328,7 @@ export enum NetworkPolicy_Mode {
  * Describes the enum sandbox.v1.NetworkPolicy.Mode.
  */
 export const NetworkPolicy_ModeSchema: GenEnum<NetworkPolicy_Mode> = /*@__PURE__*/
-  enumDesc(file_sandbox_v1_sandbox, 3, 0);
+  enumDesc(file_sandbox_v1_sandbox, 5, 0);
 
 /**
  * @generated from message sandbox.v1.GetSandboxRequest
@@ -291,7 +345,7 @@ export type GetSandboxRequest = Message<"sandbox.v1.GetSandboxRequest"> & {
  * Use `create(GetSandboxRequestSchema)` to create a new message.
  */
 export const GetSandboxRequestSchema: GenMessage<GetSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 4);
+  messageDesc(file_sandbox_v1_sandbox, 6);
 
 /**
  * @generated from message sandbox.v1.ListSandboxesRequest
@@ -320,7 +374,7 @@ export type ListSandboxesRequest = Message<"sandbox.v1.ListSandboxesRequest"> & 
  * Use `create(ListSandboxesRequestSchema)` to create a new message.
  */
 export const ListSandboxesRequestSchema: GenMessage<ListSandboxesRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 5);
+  messageDesc(file_sandbox_v1_sandbox, 7);
 
 /**
  * @generated from message sandbox.v1.ListSandboxesResponse
@@ -342,7 +396,7 @@ export type ListSandboxesResponse = Message<"sandbox.v1.ListSandboxesResponse"> 
  * Use `create(ListSandboxesResponseSchema)` to create a new message.
  */
 export const ListSandboxesResponseSchema: GenMessage<ListSandboxesResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 6);
+  messageDesc(file_sandbox_v1_sandbox, 8);
 
 /**
  * @generated from message sandbox.v1.StartSandboxRequest
@@ -359,7 +413,7 @@ export type StartSandboxRequest = Message<"sandbox.v1.StartSandboxRequest"> & {
  * Use `create(StartSandboxRequestSchema)` to create a new message.
  */
 export const StartSandboxRequestSchema: GenMessage<StartSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 7);
+  messageDesc(file_sandbox_v1_sandbox, 9);
 
 /**
  * @generated from message sandbox.v1.StopSandboxRequest
@@ -376,7 +430,7 @@ export type StopSandboxRequest = Message<"sandbox.v1.StopSandboxRequest"> & {
  * Use `create(StopSandboxRequestSchema)` to create a new message.
  */
 export const StopSandboxRequestSchema: GenMessage<StopSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 8);
+  messageDesc(file_sandbox_v1_sandbox, 10);
 
 /**
  * @generated from message sandbox.v1.DestroySandboxRequest
@@ -393,7 +447,7 @@ export type DestroySandboxRequest = Message<"sandbox.v1.DestroySandboxRequest"> 
  * Use `create(DestroySandboxRequestSchema)` to create a new message.
  */
 export const DestroySandboxRequestSchema: GenMessage<DestroySandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 9);
+  messageDesc(file_sandbox_v1_sandbox, 11);
 
 /**
  * @generated from message sandbox.v1.ExecRequest
@@ -460,7 +514,7 @@ export type ExecRequest = Message<"sandbox.v1.ExecRequest"> & {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 10);
+  messageDesc(file_sandbox_v1_sandbox, 12);
 
 /**
  * @generated from message sandbox.v1.ExecResult
@@ -527,7 +581,7 @@ export type ExecResult = Message<"sandbox.v1.ExecResult"> & {
  * Use `create(ExecResultSchema)` to create a new message.
  */
 export const ExecResultSchema: GenMessage<ExecResult> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 11);
+  messageDesc(file_sandbox_v1_sandbox, 13);
 
 /**
  * @generated from message sandbox.v1.ExecOutput
@@ -556,7 +610,7 @@ export type ExecOutput = Message<"sandbox.v1.ExecOutput"> & {
  * Use `create(ExecOutputSchema)` to create a new message.
  */
 export const ExecOutputSchema: GenMessage<ExecOutput> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 12);
+  messageDesc(file_sandbox_v1_sandbox, 14);
 
 /**
  * @generated from enum sandbox.v1.ExecOutput.OutputType
@@ -582,7 +636,7 @@ export enum ExecOutput_OutputType {
  * Describes the enum sandbox.v1.ExecOutput.OutputType.
  */
 export const ExecOutput_OutputTypeSchema: GenEnum<ExecOutput_OutputType> = /*@__PURE__*/
-  enumDesc(file_sandbox_v1_sandbox, 12, 0);
+  enumDesc(file_sandbox_v1_sandbox, 14, 0);
 
 /**
  * @generated from message sandbox.v1.ExecExit
@@ -609,7 +663,7 @@ export type ExecExit = Message<"sandbox.v1.ExecExit"> & {
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema: GenMessage<ExecExit> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 13);
+  messageDesc(file_sandbox_v1_sandbox, 15);
 
 /**
  * @generated from message sandbox.v1.ExecInput
@@ -658,7 +712,7 @@ export type ExecInput = Message<"sandbox.v1.ExecInput"> & {
  * Use `create(ExecInputSchema)` to create a new message.
  */
 export const ExecInputSchema: GenMessage<ExecInput> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 14);
+  messageDesc(file_sandbox_v1_sandbox, 16);
 
 /**
  * @generated from message sandbox.v1.ExecInput.Terminal
@@ -680,7 +734,7 @@ export type ExecInput_Terminal = Message<"sandbox.v1.ExecInput.Terminal"> & {
  * Use `create(ExecInput_TerminalSchema)` to create a new message.
  */
 export const ExecInput_TerminalSchema: GenMessage<ExecInput_Terminal> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 14, 0);
+  messageDesc(file_sandbox_v1_sandbox, 16, 0);
 
 /**
  * @generated from message sandbox.v1.ExecInput.Start
@@ -704,7 +758,7 @@ export type ExecInput_Start = Message<"sandbox.v1.ExecInput.Start"> & {
  * Use `create(ExecInput_StartSchema)` to create a new message.
  */
 export const ExecInput_StartSchema: GenMessage<ExecInput_Start> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 14, 1);
+  messageDesc(file_sandbox_v1_sandbox, 16, 1);
 
 /**
  * @generated from message sandbox.v1.Session
@@ -748,7 +802,7 @@ export type Session = Message<"sandbox.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 15);
+  messageDesc(file_sandbox_v1_sandbox, 17);
 
 /**
  * @generated from message sandbox.v1.CreateSessionRequest
@@ -777,7 +831,7 @@ export type CreateSessionRequest = Message<"sandbox.v1.CreateSessionRequest"> & 
  * Use `create(CreateSessionRequestSchema)` to create a new message.
  */
 export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 16);
+  messageDesc(file_sandbox_v1_sandbox, 18);
 
 /**
  * @generated from message sandbox.v1.GetSessionRequest
@@ -794,7 +848,7 @@ export type GetSessionRequest = Message<"sandbox.v1.GetSessionRequest"> & {
  * Use `create(GetSessionRequestSchema)` to create a new message.
  */
 export const GetSessionRequestSchema: GenMessage<GetSessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 17);
+  messageDesc(file_sandbox_v1_sandbox, 19);
 
 /**
  * @generated from message sandbox.v1.ListSessionsRequest
@@ -811,7 +865,7 @@ export type ListSessionsRequest = Message<"sandbox.v1.ListSessionsRequest"> & {
  * Use `create(ListSessionsRequestSchema)` to create a new message.
  */
 export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 18);
+  messageDesc(file_sandbox_v1_sandbox, 20);
 
 /**
  * @generated from message sandbox.v1.ListSessionsResponse
@@ -828,7 +882,7 @@ export type ListSessionsResponse = Message<"sandbox.v1.ListSessionsResponse"> & 
  * Use `create(ListSessionsResponseSchema)` to create a new message.
  */
 export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 19);
+  messageDesc(file_sandbox_v1_sandbox, 21);
 
 /**
  * @generated from message sandbox.v1.DestroySessionRequest
@@ -845,7 +899,7 @@ export type DestroySessionRequest = Message<"sandbox.v1.DestroySessionRequest"> 
  * Use `create(DestroySessionRequestSchema)` to create a new message.
  */
 export const DestroySessionRequestSchema: GenMessage<DestroySessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 20);
+  messageDesc(file_sandbox_v1_sandbox, 22);
 
 /**
  * @generated from message sandbox.v1.SessionExecRequest
@@ -877,7 +931,7 @@ export type SessionExecRequest = Message<"sandbox.v1.SessionExecRequest"> & {
  * Use `create(SessionExecRequestSchema)` to create a new message.
  */
 export const SessionExecRequestSchema: GenMessage<SessionExecRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 21);
+  messageDesc(file_sandbox_v1_sandbox, 23);
 
 /**
  * @generated from message sandbox.v1.SetPermissionsRequest
@@ -906,7 +960,7 @@ export type SetPermissionsRequest = Message<"sandbox.v1.SetPermissionsRequest"> 
  * Use `create(SetPermissionsRequestSchema)` to create a new message.
  */
 export const SetPermissionsRequestSchema: GenMessage<SetPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 22);
+  messageDesc(file_sandbox_v1_sandbox, 24);
 
 /**
  * @generated from message sandbox.v1.Preset
@@ -933,7 +987,7 @@ export type Preset = Message<"sandbox.v1.Preset"> & {
  * Use `create(PresetSchema)` to create a new message.
  */
 export const PresetSchema: GenMessage<Preset> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 23);
+  messageDesc(file_sandbox_v1_sandbox, 25);
 
 /**
  * @generated from message sandbox.v1.ListPresetsRequest
@@ -946,7 +1000,7 @@ export type ListPresetsRequest = Message<"sandbox.v1.ListPresetsRequest"> & {
  * Use `create(ListPresetsRequestSchema)` to create a new message.
  */
 export const ListPresetsRequestSchema: GenMessage<ListPresetsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 24);
+  messageDesc(file_sandbox_v1_sandbox, 26);
 
 /**
  * @generated from message sandbox.v1.ListPresetsResponse
@@ -963,7 +1017,7 @@ export type ListPresetsResponse = Message<"sandbox.v1.ListPresetsResponse"> & {
  * Use `create(ListPresetsResponseSchema)` to create a new message.
  */
 export const ListPresetsResponseSchema: GenMessage<ListPresetsResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 25);
+  messageDesc(file_sandbox_v1_sandbox, 27);
 
 /**
  * @generated from enum sandbox.v1.RuntimeType
@@ -1168,6 +1222,16 @@ export const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof SetPermissionsRequestSchema;
     output: typeof SandboxSchema;
+  },
+  /**
+   * What the sandbox takes of its quota now.
+   *
+   * @generated from rpc sandbox.v1.SandboxService.GetUsage
+   */
+  getUsage: {
+    methodKind: "unary";
+    input: typeof GetUsageRequestSchema;
+    output: typeof SandboxUsageSchema;
   },
   /**
    * @generated from rpc sandbox.v1.SandboxService.ListPresets
