@@ -6,7 +6,7 @@ export const FALLOC_KEEP_SIZE = 1
 export const FALLOC_PUNCH_HOLE = 2
 export const FALLOC_ZERO_RANGE = 16
 export const SEEK_DATA = 3
-export const SEEK_HOLE = 4
+const SEEK_HOLE = 4
 
 interface Calls {
   fallocate(fd: number, mode: number, offset: number, length: number): number
