@@ -54,8 +54,8 @@ export interface Filesystem {
   removexattr(caller: Caller, node: NodeId, name: ByteString): void
   /** `mode` as of fallocate(2). */
   fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void
-  /** SEEK_DATA 3, SEEK_HOLE 4. */
-  lseek(caller: Caller, node: NodeId, offset: number, whence: number): number
+  /** SEEK_DATA 3, SEEK_HOLE 4. A promise where the kernel has to be asked for what it gathered first. */
+  lseek(caller: Caller, node: NodeId, offset: number, whence: number): number | Promise<number>
   /** Returns the bytes copied. */
   copyFileRange(caller: Caller, from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number
   /** The kernel's caches are told of changes it did not make itself; `null` when nothing is attached. */

@@ -127,10 +127,16 @@ function fallocate({ filesystem, incoming }: Serving): number {
   return 0
 }
 
-function lseek({ filesystem, incoming, outgoing }: Serving): number {
+function lseek({ filesystem, incoming, outgoing, replyAfter }: Serving): number {
   const whence = u32(incoming, 16)
   if (whence !== SEEK_DATA && whence !== SEEK_HOLE) throw EINVAL
   const found = filesystem.lseek(incoming.caller, incoming.node, fileOffset(incoming, 8), whence)
+  if (typeof found === 'number') return putFound(outgoing, found)
+  replyAfter(found, putFound)
+  return NO_REPLY
+}
+
+function putFound(outgoing: Outgoing, found: number): number {
   putU64(outgoing, 0, found)
   return 8
 }

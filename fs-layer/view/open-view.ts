@@ -117,6 +117,7 @@ export class OpenView implements AsyncDisposable {
       opens: 'none',
       writeback,
     })
+    this.#views.sandbox.gathersWrites = writeback
     this.#kernel = new KernelCache(this.#views.sandbox, target, this.#log)
     this.#views.owner.notifyThrough(this.#views.sandbox)
     this.overlay.nodes.onCrowded = (oldest) => this.#views.sandbox.notifier?.prune(oldest)

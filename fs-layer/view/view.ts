@@ -50,6 +50,8 @@ export class View implements Filesystem {
   readonly visibility: Visibility
   #owner: { readonly uid: number; readonly gid: number }
   readonly #statfs: () => Statfs
+  /** It is mounted, and the kernel keeps back what is written (`writeback`). */
+  gathersWrites = false
   #notifier: Notifier | null = null
   #announcer: View | null = null
   readonly #access: Access
@@ -325,8 +327,12 @@ export class View implements Filesystem {
     this.#files.fallocate(node, offset, length, mode)
   }
 
-  lseek(_caller: Caller, node: NodeId, offset: number, whence: number): number {
-    return this.#files.lseek(node, offset, whence)
+  lseek(_caller: Caller, node: NodeId, offset: number, whence: number): number | Promise<number> {
+    const { notifier } = this
+    if (!this.gathersWrites || notifier === null) return this.#files.lseek(node, offset, whence)
+    // What the kernel has gathered is no hole, and may be beyond the size that we know.
+    notifier.nodeChanged(node, true)
+    return notifier.flush().then(() => this.#files.lseek(node, offset, whence))
   }
 
   copyFileRange(_caller: Caller, from: NodeId, at: number, to: NodeId, toOffset: number, length: number): number {
