@@ -17,6 +17,10 @@ export const debianPackages = [
   { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
   { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },
   { name: 'libarchive-tools', command: 'bsdtar', reason: 'tests read exported snapshots with a second tar' },
+  { name: 'stress-ng', command: 'stress-ng', reason: 'tests put a view under every kind of load' },
+  { name: 'fio', command: 'fio', reason: 'tests verify what is read back from a view' },
+  { name: 'dbench', command: 'dbench', reason: 'tests play the load of a file server on a view' },
+  { name: 'bonnie++', command: 'bonnie++', reason: 'tests rewrite, make and delete many files on a view' },
   { name: 'ripgrep', command: 'rg', reason: 'the benchmark searches a view with it' },
 ]
 
