@@ -77,7 +77,7 @@ async function assemble(
   const { uid, gid } = statSync(spec.dir)
   const view = await layer.openView({ id: 'croft', base, deltaDir: join(home, 'delta'), rules, owner: { uid, gid } })
   undo.push(() => view.close())
-  await view.mount(spec.mountpoint, spec.device)
+  await view.mount(spec.mountpoint, { device: spec.device })
   return { keptBase: kept !== null, died: layer.died, [Symbol.asyncDispose]: () => runBackwards(undo) }
 }
 

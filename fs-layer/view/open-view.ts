@@ -105,13 +105,15 @@ export class OpenView implements AsyncDisposable {
     await this.#kernel?.fetchAll()
   }
 
-  async mount(device: Device, target: string): Promise<void> {
+  /** `unprivileged`: nobody there may pass over permission bits. */
+  async mount(device: Device, target: string, unprivileged: boolean): Promise<void> {
     if (this.#mounted !== null) throw EBUSY
     // Opens are not asked for: handles carry no state, modes show what the level allows, and each read and write is
     // checked. A warm open costs 5.6 µs so, against 20 to 38 with a question (native 4).
     // The kernel may gather writes: small ones cost a tenth so. Not under a quota of bytes, whose edge a program
-    // would only meet when it closes the file, or never (ADR 11).
-    const writeback = this.overlay.delta.usage.quota.bytes === undefined
+    // would only meet when it closes the file, or never; nor for a caller whom no mode holds, who would see what it
+    // wrote to a file that it may not change (ADR 11).
+    const writeback = unprivileged && this.overlay.delta.usage.quota.bytes === undefined
     this.#mounted = await device.mount(this.#views.sandbox, target, {
       name: this.#options.name,
       opens: 'none',

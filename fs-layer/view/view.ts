@@ -268,7 +268,13 @@ export class View implements Filesystem {
   }
 
   write(caller: Caller, node: NodeId, offset: number, data: Buffer, flags: WriteFlags): number | Promise<number> {
-    return this.#files.write(caller, node, offset, data, flags)
+    try {
+      return this.#files.write(caller, node, offset, data, flags)
+    } catch (error) {
+      // The kernel shows what it gathered until it hears that it is not so.
+      if (this.gathersWrites) this.notifier?.nodeChanged(node, true)
+      throw error
+    }
   }
 
   fsync(_caller: Caller, node: NodeId, dataOnly: boolean): Promise<void> {

@@ -34,13 +34,23 @@ export interface ViewSpec {
   readonly quota?: Quota
 }
 
+export interface ViewMountOptions {
+  /** Default `kernel`. */
+  readonly device?: DeviceName
+  /**
+   * Nobody who reaches the mount may pass over permission bits (CAP_DAC_OVERRIDE): what the rules do not let be written
+   * is not even opened for writing, so the kernel may gather writes (ADR 11). Default false.
+   */
+  readonly unprivileged?: boolean
+}
+
 /**
  * One open view. Paths are byte strings of names separated by `/`, relative to the root, already checked by
  * `parseViewPath`. Failures reject with an `Errno`. Symlinks are never followed, not even as a parent.
  */
 export interface ViewHandle {
-  /** `target` is an empty directory. Resolves when the kernel answers there. Default device: `kernel`. */
-  mount(target: string, device?: DeviceName): Promise<void>
+  /** `target` is an empty directory. Resolves when the kernel answers there. */
+  mount(target: string, options?: ViewMountOptions): Promise<void>
   /** Detaches, and flushes everything to disk. */
   unmount(): Promise<void>
   /** In force for the next call inside. */

@@ -59,7 +59,8 @@ function withoutId({ base, deltaDir, rules, owner, quota = {} }: ViewSpec) {
 
 function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
   return {
-    mount: (target, device = 'kernel') => thread.call({ op: 'mount', view, target, device }),
+    mount: (target, { device = 'kernel', unprivileged = false } = {}) =>
+      thread.call({ op: 'mount', view, target, device, unprivileged }),
     unmount: () => thread.call({ op: 'unmount', view }),
     setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
     setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),

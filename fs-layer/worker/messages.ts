@@ -11,7 +11,7 @@ import type { Principal, WriteOptions } from '../view/node-info.ts'
  */
 export type Call =
   | { op: 'open'; view: string; base: Hash; deltaDir: string; rules: readonly Rule[]; owner: Owner; quota: Quota }
-  | { op: 'mount'; view: string; target: string; device: DeviceName }
+  | { op: 'mount'; view: string; target: string; device: DeviceName; unprivileged: boolean }
   | { op: 'unmount' | 'sync' | 'close' | 'usage'; view: string }
   | { op: 'setQuota'; view: string; quota: Quota }
   | { op: 'setRules'; view: string; rules: readonly Rule[] }

@@ -47,7 +47,7 @@ export class Session {
       case 'open':
         return this.#open(call)
       case 'mount':
-        return this.#view(call.view).mount(await this.#device(call.device), call.target)
+        return this.#view(call.view).mount(await this.#device(call.device), call.target, call.unprivileged)
       case 'unmount':
         return this.#view(call.view).unmount()
       case 'sync':

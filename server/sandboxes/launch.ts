@@ -37,7 +37,7 @@ export async function launch(
 
     const view = await views.lease(sandbox, { uid: hostUid, gid: hostGid })
     undo.add(() => view.release())
-    await view.view.mount(dirs.view)
+    await view.view.mount(dirs.view, { unprivileged: hostUid !== 0 })
     undo.add(() => view.view.unmount())
 
     const launched = await runtime.launch({

@@ -40,7 +40,7 @@ let dir: string
 beforeAll(async () => {
   if (!(await has('root', 'fuse'))) return
   dir = mkdtempSync(join(tmpdir(), 'croft-stress-'))
-  mounted = await mountedView()
+  mounted = await mountedView({ unprivileged: true })
 })
 
 afterAll(async () => {

@@ -17,7 +17,7 @@ beforeAll(async () => {
   project = fs.mkdtempSync(join(tmpdir(), 'croft-project-'))
   sh(project, PROJECT)
   fs.cpSync(join(repository, 'node_modules/zod'), join(project, 'node_modules/zod'), { recursive: true })
-  mounted = await mountedView({ base: project })
+  mounted = await mountedView({ base: project, unprivileged: true })
 }, 60_000)
 
 afterAll(async () => {

@@ -13,5 +13,5 @@ const view = await layer.openView({
   rules: [{ pattern: '**', type: 'glob', level: 'write' }],
   owner: { uid: 0, gid: 0 },
 })
-await view.mount(join(dir, 'mnt'))
+await view.mount(join(dir, 'mnt'), { unprivileged: true })
 process.stdout.write('ready\n')

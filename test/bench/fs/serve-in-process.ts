@@ -25,7 +25,7 @@ export async function serveInProcess(base: Hash, home: string): Promise<ServedVi
       const options = { name, base, deltaDir, policy: compilePolicy(RULES), owner: OWNER, quota: {}, statfs }
       const view = await OpenView.open(options, { store, files, log: logToStderr })
       const seen: { mounted?: Mounted } = {}
-      await view.mount(showing(devices[device], seen), target)
+      await view.mount(showing(devices[device], seen), target, true)
       views.set(name, { view, mounted: seen.mounted })
     },
     async close(name) {

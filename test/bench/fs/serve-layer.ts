@@ -13,7 +13,7 @@ export async function serveLayer(base: Hash, home: string): Promise<ServedViews>
     async open({ view, target, device }, deltaDir) {
       const handle = await layer.openView({ id: view, base, deltaDir, rules: RULES, owner: OWNER })
       views.set(view, handle)
-      await handle.mount(target, device)
+      await handle.mount(target, { device, unprivileged: true })
     },
     async close(view) {
       await views.get(view)?.close()

@@ -63,7 +63,7 @@ async function prepare(place: Case['place'], uid: number, count: number): Promis
   const planted = join(scratch, 'planted')
   fs.mkdirSync(planted)
   for (let index = 0; index < count; index++) plant(join(planted, `case${index}`))
-  const mounted = place === 'ext4' ? undefined : await mount(place === 'new files' ? undefined : planted)
+  const mounted = place === 'ext4' ? undefined : await mount(place === 'new files' ? undefined : planted, uid !== 0)
   const root = mounted?.path ?? planted
   if (place === 'new files') for (let index = 0; index < count; index++) plant(join(root, `case${index}`))
   if (place !== 'files of a base') give(root)
@@ -86,8 +86,9 @@ async function prepare(place: Case['place'], uid: number, count: number): Promis
   }
 }
 
-async function mount(base: string | undefined): Promise<MountedView> {
-  const mounted = await mountedView({ ...(base === undefined ? {} : { base }), owner: { uid: USER, gid: USER } })
+async function mount(base: string | undefined, unprivileged: boolean): Promise<MountedView> {
+  const owner = { uid: USER, gid: USER }
+  const mounted = await mountedView({ ...(base === undefined ? {} : { base }), owner, unprivileged })
   fs.chmodSync(join(mounted.path, '..'), 0o711)
   return mounted
 }
