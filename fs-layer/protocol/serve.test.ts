@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { IN_HEADER_BYTES, InitFlag, Opcode, OUT_HEADER_BYTES, REPLY_BYTES, REQUEST_BYTES } from './constants.ts'
 import { createIncoming } from './decode.ts'
 import { createOutgoing } from './encode.ts'
-import { EACCES } from './errno.ts'
+import { EACCES, EDQUOT } from './errno.ts'
 import type { Attr, Filesystem } from './filesystem.ts'
 import type { ConnectionOptions } from './negotiate.ts'
 import { createConnection } from './serve.ts'
@@ -70,6 +70,27 @@ describe('a connection', () => {
     ['255 bytes', 0, `${'n'.repeat(255)}\0`],
   ] as const)('answers a LOOKUP of a name with %s by %i', (_title, error, name) => {
     expect(connected({ lookup: () => ATTR }).send(Opcode.LOOKUP, Buffer.from(name, 'latin1')).error).toBe(error)
+  })
+
+  it('tries a request that found no room again when what waited has been heard, and answers once', async () => {
+    let room = false
+    const { send, replies } = connected({
+      mkdir: () => {
+        if (!room) throw EDQUOT
+        return ATTR
+      },
+      forget: () => {
+        room = true
+      },
+    })
+    const mkdir = Buffer.concat([u32s(0o755, 0), Buffer.from('new\0')])
+    send(Opcode.MKDIR, mkdir, 5n)
+    send(Opcode.FORGET, u32s(1, 0))
+    expect(replies).toEqual([])
+    await expect.poll(() => replies).toMatchObject([{ error: 0, unique: 5n }])
+    room = false
+    send(Opcode.MKDIR, mkdir, 6n)
+    await expect.poll(() => replies).toMatchObject([{ unique: 5n }, { error: -122, unique: 6n }])
   })
 
   it('passes names on byte by byte', () => {

@@ -1,11 +1,12 @@
 import { IN_HEADER_BYTES, OPCODES, Opcode, OUT_HEADER_BYTES } from './constants.ts'
 import { decodeHeader, type Incoming } from './decode.ts'
 import { createOutgoing, type Outgoing, putHeader } from './encode.ts'
-import { EINVAL, EIO, ENOSYS, Errno } from './errno.ts'
+import { EDQUOT, EINVAL, EIO, ENOSYS, Errno } from './errno.ts'
 import type { Filesystem } from './filesystem.ts'
 import { HANDLERS, MIN_BODY_BYTES } from './handlers.ts'
 import type { Log } from './log.ts'
 import type { ConnectionOptions, Negotiated } from './negotiate.ts'
+import { createSecondTry } from './second-try.ts'
 import { NO_REPLY, type Serving, type Transport } from './serving.ts'
 
 export interface ConnectionDependencies {
@@ -37,7 +38,8 @@ const MAX_LATE_BODY_BYTES = 128
  * `Errno`, which is the reply then. Anything else that it throws is a bug of ours: logged, and EIO to the caller.
  *
  * Every request is answered before the next one is read, but for FSYNC, FSYNCDIR, SYNCFS, and the first WRITE or
- * SETATTR of the size that has to bring a large file of the base into the delta.
+ * SETATTR of the size that has to bring a large file of the base into the delta. One that finds no room is answered
+ * when it has been tried again (`second-try.ts`).
  */
 export function createConnection(options: ConnectionOptions, dependencies: ConnectionDependencies): Connection {
   const { incoming, outgoing, transport, log } = dependencies
@@ -53,9 +55,16 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
     settleReady: (result) => (result instanceof Error ? settle.reject(result) : settle.resolve(result)),
     replyAfter,
   }
+  const secondTry = createSecondTry((request) => {
+    request.copy(incoming.bytes)
+    answer(request.length, true)
+  })
 
   return {
-    handle,
+    handle(receivedBytes) {
+      secondTry.heard()
+      answer(receivedBytes, false)
+    },
     get negotiated() {
       return serving.negotiated
     },
@@ -63,12 +72,13 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
     ready,
   }
 
-  function handle(receivedBytes: number): void {
+  function answer(receivedBytes: number, isSecondTry: boolean): void {
     if (!decodeHeader(incoming, receivedBytes)) {
       log('error', 'malformed request', { receivedBytes })
       return
     }
     const opcode = incoming.opcode
+    if (opcode < OPCODES && !isSecondTry) counts[opcode] = (counts[opcode] as number) + 1
     let bodyBytes = 0
     let error = 0
     try {
@@ -79,6 +89,10 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
         return
       }
       error = errorNumber(thrown, opcode)
+      if (thrown === EDQUOT && !isSecondTry) {
+        secondTry.keep(incoming.bytes.subarray(0, receivedBytes))
+        return
+      }
     }
     if (bodyBytes === NO_REPLY) return
     const length = putHeader(outgoing, bodyBytes, error, incoming.uniqueLow, incoming.uniqueHigh)
@@ -86,7 +100,6 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
   }
 
   function dispatch(opcode: number): number {
-    if (opcode < OPCODES) counts[opcode] = (counts[opcode] as number) + 1
     const handler = HANDLERS[opcode]
     if (handler === undefined) throw ENOSYS
     if (incoming.end - IN_HEADER_BYTES < (MIN_BODY_BYTES[opcode] ?? 0)) throw EINVAL

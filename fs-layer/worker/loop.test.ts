@@ -76,6 +76,96 @@ describe('the loop', () => {
     expect(order.indexOf('m')).toBeLessThanOrEqual(4)
   })
 
+  it('serves others after one request that took longer than a turn', async () => {
+    using slow = openPipe(dir, 'slow')
+    using quick = openPipe(dir, 'quick')
+    const order: string[] = []
+    const loop = createLoop()
+    writeSync(slow.fd, 's'.repeat(20))
+    writeSync(quick.fd, 'q'.repeat(5))
+    await new Promise<void>((resolve) => {
+      const watches = [slow, quick].map((pipe, i) =>
+        loop.watch(pipe.fd, {
+          serveOne() {
+            if (!readByte(pipe.fd)) return false
+            order.push(i === 0 ? 's' : 'q')
+            if (i === 0) busyFor(1)
+            if (order.length === 25) {
+              for (const watch of watches) watch.close()
+              resolve()
+            }
+            return true
+          },
+        }),
+      )
+    })
+    expect(order.indexOf('q')).toBeLessThanOrEqual(1)
+  })
+
+  it('serves a source that wakes up while another never rests', async () => {
+    using busy = openPipe(dir, 'busy')
+    using late = openPipe(dir, 'late')
+    const loop = createLoop()
+    let turns = 0
+    const served = await new Promise<boolean>((resolve) => {
+      const watches = [
+        loop.watch(busy.fd, {
+          serveOne() {
+            readByte(busy.fd)
+            writeSync(busy.fd, 'b')
+            if (++turns === 1000) writeSync(late.fd, 'l')
+            if (turns === 20_000) finish(false)
+            return true
+          },
+        }),
+        loop.watch(late.fd, {
+          serveOne() {
+            if (readByte(late.fd)) finish(true)
+            return false
+          },
+        }),
+      ]
+      writeSync(busy.fd, 'b')
+      function finish(answer: boolean): void {
+        for (const watch of watches) watch.close()
+        resolve(answer)
+      }
+    })
+    expect(served).toBe(true)
+  })
+
+  it('reads nothing of a source that pauses, until it goes on', async () => {
+    using paused = openPipe(dir, 'paused')
+    using other = openPipe(dir, 'other')
+    const loop = createLoop()
+    let received = 0
+    let resumed: () => void = () => undefined
+    const watch = loop.watch(paused.fd, {
+      serveOne() {
+        if (!readByte(paused.fd)) return false
+        received++
+        watch.pause()
+        resumed()
+        return true
+      },
+    })
+    const beside = loop.watch(other.fd, { serveOne: () => readByte(other.fd) })
+    writeSync(paused.fd, 'abc')
+    for (let wanted = 1; wanted <= 3; wanted++) {
+      await new Promise<void>((resolve) => {
+        resumed = resolve
+        if (wanted > 1) watch.resume()
+      })
+      for (let i = 0; i < 5; i++) {
+        writeSync(other.fd, 'x')
+        await new Promise((resolve) => setTimeout(resolve, 1))
+      }
+      expect(received).toBe(wanted)
+    }
+    watch.close()
+    beside.close()
+  })
+
   it('calls nothing after a watch is closed, and can watch again', async () => {
     using pipe = openPipe(dir, 'p')
     const first = watchBytes(pipe.fd)
@@ -111,6 +201,11 @@ function watchBytes(fd: number, options?: LoopOptions) {
       }
     },
   }
+}
+
+function busyFor(ms: number): void {
+  const endMs = performance.now() + ms
+  while (performance.now() < endMs);
 }
 
 /** A named pipe, opened for both directions, so that it never ends. */

@@ -35,6 +35,9 @@ export interface Source {
 }
 
 export interface Watch {
+  /** `serveOne` is not called until `resume`, whatever waits. */
+  pause(): void
+  resume(): void
   /** Nothing is called any more. `fd` must be closed after this, not before. */
   close(): void
 }
@@ -44,7 +47,7 @@ export interface LoopOptions {
   readonly spinUs?: number
   /** The longest time that libuv waits while we serve or spin. Microseconds, default 50. */
   readonly turnUs?: number
-  /** So many requests of one source before the others get their turn. Default 64. */
+  /** So many requests of one source, or what it takes `turnUs` to serve, before the others get their turn. Default 64. */
   readonly maxBurst?: number
 }
 
@@ -61,15 +64,26 @@ export function createLoop(options: LoopOptions = {}): Loop {
     watch(fd, source) {
       waiter ??= startWaiter()
       waiter.epoll.add(fd)
-      const entry: Watched = { source, lastServedMs: 0, closed: false }
+      const entry: Watched = { source, lastServedMs: 0, idle: false }
       watched.set(fd, entry)
+      let closed = false
       return {
-        close() {
-          if (entry.closed) return
-          entry.closed = true
+        pause() {
+          if (entry.idle) return
+          entry.idle = true
           hot.delete(entry)
-          watched.delete(fd)
           waiter?.epoll.remove(fd)
+        },
+        resume() {
+          if (closed || !entry.idle) return
+          entry.idle = false
+          waiter?.epoll.add(fd)
+        },
+        close() {
+          if (closed) return
+          this.pause()
+          closed = true
+          watched.delete(fd)
           if (watched.size === 0) stopWaiter()
         },
       }
@@ -97,6 +111,8 @@ export function createLoop(options: LoopOptions = {}): Loop {
   function turn(): void {
     if (waiter === null) return
     const endMs = performance.now() + turnMs
+    // Those that woke up while others kept us busy: one that never rests must not keep them waiting.
+    if (hot.size < watched.size) wakeReady(waiter, 0)
     while (hot.size > 0) {
       for (const entry of hot) serveBurst(entry)
       if (performance.now() >= endMs) break
@@ -108,19 +124,28 @@ export function createLoop(options: LoopOptions = {}): Loop {
 
   function sleep(): void {
     if (waiter === null) return
-    for (const fd of waiter.epoll.wait(waiter.eventLoop.timeoutMs())) {
+    wakeReady(waiter, waiter.eventLoop.timeoutMs())
+    setImmediate(turn)
+  }
+
+  function wakeReady({ epoll }: Waiter, timeoutMs: number): void {
+    for (const fd of epoll.wait(timeoutMs)) {
       const entry = watched.get(fd)
-      if (entry === undefined) continue
+      if (entry === undefined || hot.has(entry)) continue
       hot.add(entry)
       serveBurst(entry)
     }
-    setImmediate(turn)
   }
 
   function serveBurst(entry: Watched): void {
     let served = 0
-    while (served < maxBurst && !entry.closed && entry.source.serveOne()) served++
-    const nowMs = performance.now()
+    let nowMs = performance.now()
+    // By time too: 64 writes of 1 MiB would keep the others waiting for 20 ms and more.
+    const endMs = nowMs + turnMs
+    while (served < maxBurst && nowMs < endMs && !entry.idle && entry.source.serveOne()) {
+      served++
+      nowMs = performance.now()
+    }
     if (served > 0) entry.lastServedMs = nowMs
     else if (nowMs - entry.lastServedMs >= spinMs) hot.delete(entry)
   }
@@ -129,7 +154,8 @@ export function createLoop(options: LoopOptions = {}): Loop {
 interface Watched {
   readonly source: Source
   lastServedMs: number
-  closed: boolean
+  /** Paused, or closed. */
+  idle: boolean
 }
 
 interface Waiter {

@@ -157,10 +157,26 @@ describe('a quota of inodes', () => {
     await c.unlink('f0')
     await c.rename('f1', 'f2')
     await c.chmod('small', 0o600)
-    await expect.poll(async () => (await mounted.view.usage()).inodes).toBe(8)
     await c.writeFile('one', '')
     await c.writeFile('two', '')
     expect(await c.errno('writeFile', 'three', '')).toBe('EDQUOT')
+  })
+
+  it('has room for another as soon as one is deleted, whatever else goes on', async () => {
+    for (let at = 0; at < 10; at++) await c.writeFile(`f${at}`, '')
+    const others = await Promise.all([startCaller(mounted.path), startCaller(mounted.path)])
+    let done = false
+    const noise = others.map(async (other, at) => {
+      while (!done) await other.answer('stat', `missing${at}${Math.random()}`)
+    })
+    for (let at = 0; at < 300; at++) {
+      await c.unlink(`f${at}`)
+      await c.writeFile(`f${at + 10}`, '')
+    }
+    done = true
+    await Promise.all(noise)
+    for (const other of others) await other[Symbol.asyncDispose]()
+    expect(await c.errno('writeFile', 'more', '')).toBe('EDQUOT')
   })
 })
 
