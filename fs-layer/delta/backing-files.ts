@@ -1,14 +1,4 @@
-import {
-  constants,
-  existsSync,
-  fdatasync,
-  fstatSync,
-  fsync,
-  ftruncateSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-} from 'node:fs'
+import { constants, existsSync, fdatasync, fstatSync, fsync, mkdirSync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { IN_FILE, type Inode } from './inode.ts'
 import type { OpenFiles } from './open-files.ts'
@@ -94,16 +84,13 @@ export class BackingFiles {
 
   /**
    * After a crash a file may be longer than its inode says, because the index is behind, and with the disk's power
-   * shorter, because the bytes are. Neither may show: what is beyond the size would come to light when the file
-   * grows, what is missing would read as zeros that nobody wrote.
+   * shorter, because the bytes are. The file is right: it is written and cut at once, and fdatasync(2) of one that the
+   * index knows syncs it alone.
    */
   reconcile(inode: Inode): void {
     // Whether an earlier life synced its name nobody knows.
     this.prepare(inode)
-    const fd = this.open(inode)
-    const { size } = fstatSync(fd)
-    if (size > inode.size) ftruncateSync(fd, inode.size)
-    else inode.size = size
+    inode.size = fstatSync(this.open(inode)).size
   }
 
   /** Files that a crash left behind: made, or no longer named, since the last batch. */

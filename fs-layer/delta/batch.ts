@@ -50,17 +50,10 @@ export function operationsFor(state: State, meta: Meta, dirty: Dirty): Operation
   return batch
 }
 
-/**
- * The files of their own in a batch, with the sizes that it writes. From now on none of another size counts as
- * durable with the one it had: a batch that is not synced may be found after a crash all the same.
- */
-export function sizesInFiles(state: State, nodes: ReadonlySet<NodeId>): [Inode, number][] {
-  const found: [Inode, number][] = []
-  for (const node of nodes) {
+/** Of these nodes, those with contents in a file of their own. */
+export function inFiles(state: State, nodes: ReadonlySet<NodeId>): Inode[] {
+  return [...nodes].flatMap((node) => {
     const inode = state.inodes.get(node)
-    if (inode?.place !== IN_FILE) continue
-    if (inode.durableSize !== inode.size) inode.durableSize = -1
-    found.push([inode, inode.size])
-  }
-  return found
+    return inode?.place === IN_FILE ? [inode] : []
+  })
 }

@@ -3,9 +3,9 @@ import { join } from 'node:path'
 import { Level } from 'level'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Hash, TreeEntry } from '../store/objects.ts'
-import { operationsFor, sizesInFiles } from './batch.ts'
+import { inFiles, operationsFor } from './batch.ts'
 import { DeltaDirectory } from './directory.ts'
-import { IN_FILE, type Inode } from './inode.ts'
+import type { Inode } from './inode.ts'
 import { contentKey, type Dentry, decodeDentry, decodeInode, decodeMeta, FORMAT_VERSION, parseKey } from './record.ts'
 import type { Room } from './room.ts'
 import { Usage } from './usage.ts'
@@ -145,11 +145,6 @@ export class Delta implements AsyncDisposable {
     return this.#opened?.getSync(contentKey(node))
   }
 
-  /** The index on the disk leads to all bytes of a file of its own, whatever else of it has changed. */
-  isDurable(inode: Inode): boolean {
-    return inode.place === IN_FILE && inode.durableSize === inode.size
-  }
-
   /** Runs it when the changes made so far are written. */
   afterFlush(run: () => void): void {
     this.#afterFlush.push(run)
@@ -235,7 +230,7 @@ export class Delta implements AsyncDisposable {
     this.#waiting = 0
     const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
     const batch = operationsFor(this, meta, { inodes, dentries, contents })
-    const sizes = sizesInFiles(this, inodes)
+    const found = inFiles(this, inodes)
     this.#unsynced = true
     try {
       await index.batch(batch, { sync: durable })
@@ -249,7 +244,7 @@ export class Delta implements AsyncDisposable {
     }
     if (durable) {
       this.#unsynced = false
-      for (const [inode, size] of sizes) inode.durableSize = size
+      for (const inode of found) inode.foundInFile = true
     }
     this.onFlushed(contents)
     for (const run of after) run()

@@ -81,8 +81,8 @@ export class Inode {
   /** Room that it takes of the quota. Bytes. */
   charged = 0
 
-  /** The size with which it is in the index on the disk as a file of its own; -1 where it is not. */
-  durableSize = -1
+  /** The index on the disk says that its bytes are in a file of its own; nothing more is needed to find them. */
+  foundInFile = false
 
   /** Made without a name, and may get its first one. */
   linkable = false

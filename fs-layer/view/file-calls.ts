@@ -42,8 +42,8 @@ export class FileCalls {
   async fsync(node: NodeId, dataOnly: boolean): Promise<void> {
     const { contents, delta } = this.#overlay
     const inode = this.#overlay.inode(node)
-    // fdatasync(2) wants only what it takes to read the data back: a file that has kept its size has that.
-    if (dataOnly && delta.isDurable(inode)) await contents.sync(inode)
+    // fdatasync(2) wants only what it takes to read the data back: with a file of its own, its size among it.
+    if (dataOnly && inode.foundInFile) await contents.sync(inode)
     else await Promise.all([contents.sync(inode), delta.flush(true)])
   }
 
