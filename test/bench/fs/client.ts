@@ -2,11 +2,18 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { runToEnd } from '../child.ts'
 
+/** Milliseconds. */
+export interface Timing {
+  readonly wall: number
+  /** Of the command and all that it started, in the kernel too. */
+  readonly processor: number
+}
+
 /** The compiled client (see `client.c`). */
 export interface Client {
   readonly path: string
-  /** Milliseconds of the wall clock that a shell command takes in a directory. Rejects with a `CommandError`. */
-  time(dir: string, command: string): Promise<number>
+  /** What a shell command takes in a directory. Rejects with a `CommandError`. */
+  time(dir: string, command: string): Promise<Timing>
   /** Nanoseconds of each single operation. */
   micro(dir: string, count: number): Promise<Map<string, number>>
 }
@@ -21,8 +28,10 @@ export async function buildClient(scratch: string, signal: AbortSignal): Promise
   return {
     path,
     async time(dir, command) {
-      const [wallNs = ''] = (await runToEnd(path, ['time', dir, command], { signal })).split(' ')
-      return Number(wallNs) / 1e6
+      const [wall = 0, user = 0, system = 0] = (await runToEnd(path, ['time', dir, command], { signal }))
+        .split(' ')
+        .map((ns) => Number(ns) / 1e6)
+      return { wall, processor: user + system }
     },
     async micro(dir, count) {
       const lines = (await runToEnd(path, ['micro', dir, String(count)], { signal })).trim().split('\n')

@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DeviceName } from '../../../fs-layer/worker/messages.ts'
 import type { Variant } from './variant.ts'
@@ -20,9 +20,19 @@ export async function croftVariant(
   return {
     name,
     path,
+    servingMs: () => processorMsOf(views.pid),
     renew,
     restore: ({ undo }) => (undo === undefined ? Promise.resolve() : renew()),
     // Its process ends with all of its views.
     [Symbol.asyncDispose]: async () => undefined,
   }
+}
+
+/** Of all its threads that are there still: schedstat begins with the nanoseconds that a thread has run. */
+function processorMsOf(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`)
+  const ns = threads.map((thread) =>
+    Number.parseInt(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'latin1'), 10),
+  )
+  return ns.reduce((sum, each) => sum + each, 0) / 1e6
 }

@@ -3,7 +3,7 @@ import type { Figure, Section } from '../report/section.ts'
 import { geometricMean, median } from '../report/statistics.ts'
 import type { RequestCounts } from './count-requests.ts'
 import type { MicroResult } from './measure-micro.ts'
-import type { StepResult } from './measure-steps.ts'
+import { type StepResult, wallOf } from './measure-steps.ts'
 import { CROFT, NATIVE } from './variant.ts'
 
 export function stepSection(
@@ -12,12 +12,11 @@ export function stepSection(
   notes: readonly string[],
 ): Section {
   const others = variants.filter((name) => name !== NATIVE)
-  const rows = results.map(({ step, samples, failures }) => {
-    const native = median(samples.get(NATIVE) ?? [])
-    const ratios = others.map((name) =>
-      failures.has(name) ? 'failed' : ratio(median(samples.get(name) ?? []) / native),
-    )
-    const verdict = verdictOf(median(samples.get(CROFT) ?? []) / native, step.target)
+  const rows = results.map((result) => {
+    const { step, failures } = result
+    const native = wallOf(result, NATIVE)
+    const ratios = others.map((name) => (failures.has(name) ? 'failed' : ratio(wallOf(result, name) / native)))
+    const verdict = verdictOf(wallOf(result, CROFT) / native, step.target)
     return [step.name, quantity(native, 'ms'), ...ratios, `≤ ${step.target} ×`, verdict]
   })
   const means = others.map((name) => ratio(geometricMean(ratiosOf(results, name))))
@@ -34,10 +33,10 @@ export function stepSection(
         [...failures].map(([name, why]) => `${step.name} failed on ${name}: ${why}`),
       ),
     ],
-    figures: results.flatMap(({ step, samples }) =>
-      [...samples].map(([of, values]): Figure => {
+    figures: results.flatMap(({ step, timings }) =>
+      [...timings].map(([of, runs]): Figure => {
         const target = of === CROFT ? { target: { atMost: step.target, beside: NATIVE } } : {}
-        return { name: step.name, of, unit: 'ms', samples: values, ...target }
+        return { name: step.name, of, unit: 'ms', samples: runs.map(({ wall }) => wall), ...target }
       }),
     ),
   }
@@ -99,7 +98,7 @@ const OPCODES_SHOWN = 6
 
 function ratiosOf(results: readonly StepResult[], name: string): number[] {
   return results
-    .map(({ samples }) => median(samples.get(name) ?? []) / median(samples.get(NATIVE) ?? []))
+    .map((result) => wallOf(result, name) / wallOf(result, NATIVE))
     .filter((value) => Number.isFinite(value))
 }
 

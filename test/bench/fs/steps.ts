@@ -22,6 +22,8 @@ export interface StepContext {
   readonly client: string
   /** A directory outside of every variant: inputs that are the same for all. */
   readonly inputs: string
+  /** Among them a cache of npm's with all that the project's lock file names. */
+  readonly hasNpmCache: boolean
   readonly quick: boolean
 }
 
@@ -34,11 +36,15 @@ export function stepsFor(context: StepContext): Step[] {
     { name: 'ripgrep, warm', target: 1.3, needs: ['rg'], run: SEARCH, warm: true },
     ...(project.directory === undefined ? [] : treeSteps(project.directory, context)),
     ...(project.hasNodeModules ? removalSteps() : []),
+    ...installSteps(context),
     ...buildSteps(context),
     ...databaseSteps(context),
     ...blockSteps(context),
   ]
 }
+
+/** The step that needs a cache of npm's. */
+export const INSTALL = 'npm ci from a local cache'
 
 /** No match: the whole of every file is read. */
 const SEARCH = "rg -uu --no-messages 'no[_]such[_]text[_]anywhere' . || true"
@@ -106,6 +112,22 @@ function removalSteps(): Step[] {
   ]
 }
 
+/** What the lock file names, from a cache outside of every variant, without a network. */
+function installSteps({ hasNpmCache, inputs }: StepContext): Step[] {
+  if (!hasNpmCache) return []
+  const options = `--offline --ignore-scripts --no-audit --no-fund --cache ${inputs}/npm-cache`
+  return [
+    {
+      name: INSTALL,
+      target: 1.6,
+      needs: ['npm'],
+      prepare: 'mkdir croft-install && cp package.json package-lock.json croft-install',
+      run: `cd croft-install && exec npm ci --silent ${options}`,
+      undo: 'rm -rf croft-install',
+    },
+  ]
+}
+
 function buildSteps({ project, inputs }: StepContext): Step[] {
   const typeCheck: Step = {
     name: 'tsc',
@@ -169,7 +191,18 @@ function blockSteps({ client, quick }: StepContext): Step[] {
     undo,
     ...(prepare === undefined ? {} : { prepare }),
   })
+  const mixed = [
+    ...['exec fio --name=mixed --filename=croft-fio --output=/dev/null --ioengine=psync --randseed=1'],
+    ...[`--rw=randrw --rwmixread=70 --bs=8k --size=${quick ? 8 : 64}m --end_fsync=1`],
+  ].join(' ')
   return [
+    {
+      name: 'fio, random reads and writes',
+      target: 1.2,
+      needs: ['fio'],
+      run: mixed,
+      undo: 'rm -f croft-fio',
+    },
     block(`write ${mebibytes} MiB, fsync`, `exec ${write}`),
     block(`read ${mebibytes} MiB, just written`, 'exec dd if=croft-big of=/dev/null bs=1M status=none', write),
     block('random 4 KiB reads', random('r'), write),

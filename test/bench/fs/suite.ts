@@ -3,13 +3,14 @@ import { join } from 'node:path'
 import type { Section } from '../report/section.ts'
 import { type Bench, isChosen } from '../suite.ts'
 import { buildClient } from './client.ts'
+import { costSection } from './cost-section.ts'
 import { countRequests, type RequestCounts } from './count-requests.ts'
 import { makeInputs } from './inputs.ts'
 import { measureMicro } from './measure-micro.ts'
 import { measureStep, type StepResult } from './measure-steps.ts'
 import { makeProject } from './project.ts'
 import { microSection, requestSection, stepSection } from './sections.ts'
-import { type Step, stepsFor } from './steps.ts'
+import { INSTALL, type Step, stepsFor } from './steps.ts'
 import { CROFT } from './variant.ts'
 import { hasProgram, openVariants } from './variants.ts'
 import { startViewProcess } from './view-process.ts'
@@ -24,8 +25,8 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
   progress.show('copying the project')
   const project = await makeProject(join(scratch, 'project'), bench.project, signal)
   const inputs = join(scratch, 'inputs')
-  await makeInputs(inputs, project, bench.quick, signal)
-  const all = stepsFor({ project, client: client.path, inputs, quick: bench.quick })
+  const { hasNpmCache } = await makeInputs(inputs, project, bench)
+  const all = stepsFor({ project, client: client.path, inputs, hasNpmCache, quick: bench.quick })
   const steps = all.filter((step) => isChosen(step.name, bench.steps) && missing(step) === undefined)
   const notes = [
     `${project.files} files; the median of ${bench.runs} runs; everything runs as root in the same scratch directory.`,
@@ -34,6 +35,8 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
     const lacks = missing(step)
     if (lacks !== undefined) notes.push(`Without ${step.name}: there is no ${lacks}.`)
   }
+
+  if (!hasNpmCache) notes.push(`Without ${INSTALL}: not asked for, no package-lock.json, or npm had no network.`)
 
   const home = join(scratch, 'views')
   mkdirSync(home)
@@ -54,7 +57,8 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
     bench.variants.length === 0 || bench.variants.includes(CROFT)
       ? await countRequests(bench, { steps, base: project.dir, home, client })
       : NONE
-  return counts.size === 0 ? sections : [...sections, requestSection(counts)]
+  if (counts.size === 0) return sections
+  return [...sections, requestSection(counts), costSection(results, counts)]
 }
 
 const NONE: ReadonlyMap<string, RequestCounts> = new Map()

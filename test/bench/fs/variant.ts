@@ -5,6 +5,8 @@ export interface Variant extends AsyncDisposable {
   readonly name: string
   /** Where the project's root is. The same for its whole life. */
   readonly path: string
+  /** Milliseconds of processor time that whoever serves it has used so far; absent where the kernel serves. */
+  servingMs?(): number
   /** The project as it was on the first day, for the next step. */
   renew(): Promise<void>
   /** After a run of `step`, whose `undo` is for who cannot be renewed cheaply. */
