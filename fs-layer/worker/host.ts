@@ -5,7 +5,9 @@ import { Errno } from '../protocol/errno.ts'
 import type { Change } from '../view/changes.ts'
 import type { NodeInfo } from '../view/node-info.ts'
 import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
+import { closeIdleLatencyRequest, openIdleLatencyRequest } from './idle-latency.ts'
 import type { Call, Failure, Pulled, Response } from './messages.ts'
+import type { SessionOptions } from './session.ts'
 
 /**
  * Starts the filesystem thread. The store must be open in this process already: LevelDB's lock is the
@@ -23,12 +25,15 @@ export async function openFsLayer(options: FsLayerOptions): Promise<FsLayer> {
  */
 export async function openFsLayerHere(options: FsLayerOptions): Promise<FsLayer> {
   const { Session } = await import('./session.ts')
-  const session = await Session.open(options, { log: options.onLog ?? (() => undefined) })
+  const idleLatencyRequest = openIdleLatencyRequest()
+  const { storeDir, onLog: log = () => undefined } = options
+  const session = await Session.open({ storeDir, idleLatencyRequest }, { log })
   return layerOver({
     died: new Promise(() => undefined),
     call: async <T>(call: Call) => (await session.answer(call)) as T,
     stop: async () => {
       await session.answer({ op: 'stop' })
+      closeIdleLatencyRequest(idleLatencyRequest)
     },
   })
 }
@@ -128,8 +133,11 @@ class Thread implements Answerer {
   readonly died: Promise<Error>
 
   constructor({ storeDir, onLog }: FsLayerOptions) {
+    // This thread's, so that it is closed however that one ends.
+    const idleLatencyRequest = openIdleLatencyRequest()
+    const workerData: SessionOptions = { storeDir, idleLatencyRequest }
     // The device opens and closes descriptors by itself; Node would warn of those it did not see opened.
-    this.#worker = new Worker(compiledEntry(), { workerData: { storeDir }, name: 'croft-fs', trackUnmanagedFds: false })
+    this.#worker = new Worker(compiledEntry(), { workerData, name: 'croft-fs', trackUnmanagedFds: false })
     this.ready = new Promise((resolve, reject) => {
       this.#waiting.set(0, { resolve: () => resolve(), reject })
     })
@@ -143,6 +151,7 @@ class Thread implements Answerer {
         reason = error instanceof Error ? error : new Error(String(error))
       })
       this.#worker.on('exit', () => {
+        closeIdleLatencyRequest(idleLatencyRequest)
         for (const waiting of this.#waiting.values()) waiting.reject(reason)
         this.#waiting.clear()
         if (!this.#stopping) resolve(reason)

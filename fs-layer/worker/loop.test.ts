@@ -134,6 +134,42 @@ describe('the loop', () => {
     expect(served).toBe(true)
   })
 
+  it('limits how deeply processors sleep while requests follow each other, and not after that', async () => {
+    using pipe = openPipe(dir, 'p')
+    const said: string[] = []
+    let relaxed: () => void
+    const rested = new Promise<void>((resolve) => {
+      relaxed = resolve
+    })
+    const idleLatency = {
+      limit: () => void said.push('limit'),
+      unlimit: () => {
+        said.push('unlimit')
+        relaxed()
+      },
+    }
+    const watched = watchBytes(pipe.fd, { idleLatency, attentiveMs: 20 })
+    writeSync(pipe.fd, 'a')
+    await watched.received(1)
+    expect(said).toEqual([])
+    writeSync(pipe.fd, 'bcd')
+    await watched.received(4)
+    await rested
+    expect(said).toEqual(['limit', 'unlimit'])
+    watched.close()
+  })
+
+  it('limits nothing any more once the last watch is closed', async () => {
+    using pipe = openPipe(dir, 'p')
+    const said: string[] = []
+    const idleLatency = { limit: () => void said.push('limit'), unlimit: () => void said.push('unlimit') }
+    const watched = watchBytes(pipe.fd, { idleLatency, attentiveMs: 60_000 })
+    writeSync(pipe.fd, 'ab')
+    await watched.received(2)
+    watched.close()
+    expect(said).toEqual(['limit', 'unlimit'])
+  })
+
   it('reads nothing of a source that pauses, until it goes on', async () => {
     using paused = openPipe(dir, 'paused')
     using other = openPipe(dir, 'other')

@@ -1,6 +1,7 @@
 import { MessageChannel } from 'node:worker_threads'
 import { createEpoll, type Epoll } from './epoll.ts'
 import { currentEventLoop, type EventLoop } from './event-loop.ts'
+import type { IdleLatency } from './idle-latency.ts'
 import { processorYield } from './processor.ts'
 
 /**
@@ -15,6 +16,9 @@ import { processorYield } from './processor.ts'
  * sits on the same one and would otherwise wait until we sleep, 220 µs for each request in place of 20. Where the offer
  * is taken up for more than `contendedUs` there are more threads than processors, and we sleep at once: a thread that
  * wakes up is preferred by the scheduler, one that has yielded is not.
+ *
+ * While requests follow each other within `attentiveMs`, idle processors are kept from sleeping deeply: whoever asked is
+ * on one of them as often as we are.
  *
  * When nothing has come for `spinUs` the thread sleeps in an epoll of our own that holds the mounts and libuv's
  * epoll, until libuv's next timer. So whatever wakes libuv wakes us (a message, a terminated thread), an idle
@@ -55,6 +59,10 @@ export interface LoopOptions {
   readonly turnUs?: number
   /** Somebody who keeps the processor so long when it is offered needs it more than we do. Microseconds, default 30. */
   readonly contendedUs?: number
+  /** How long after a request the next one is expected, and woken up for quickly. Milliseconds, default 3. */
+  readonly attentiveMs?: number
+  /** Default: processors sleep as they like. */
+  readonly idleLatency?: IdleLatency
   /** So many requests of one source, or what it takes `turnUs` to serve, before the others get their turn. Default 64. */
   readonly maxBurst?: number
 }
@@ -63,11 +71,15 @@ export function createLoop(options: LoopOptions = {}): Loop {
   const spinMs = (options.spinUs ?? 200) / 1000
   const turnMs = (options.turnUs ?? 50) / 1000
   const contendedMs = (options.contendedUs ?? 30) / 1000
+  const attentiveMs = options.attentiveMs ?? 3
+  const { idleLatency } = options
   const maxBurst = options.maxBurst ?? 64
   const watched = new Map<number, Watched>()
   /** Those that had a request within the last `spinMs`. */
   const hot = new Set<Watched>()
   let waiter: Waiter | null = null
+  let lastServedMs = Number.NEGATIVE_INFINITY
+  let attentive = false
 
   return {
     watch(fd, source) {
@@ -118,6 +130,7 @@ export function createLoop(options: LoopOptions = {}): Loop {
   }
 
   function stopWaiter(): void {
+    relax()
     waiter?.epoll.close()
     waiter?.close()
     waiter = null
@@ -143,8 +156,25 @@ export function createLoop(options: LoopOptions = {}): Loop {
 
   function sleep(): void {
     if (waiter === null) return
-    wakeReady(waiter, waiter.eventLoop.timeoutMs())
+    const untilTimerMs = waiter.eventLoop.timeoutMs()
+    const attentiveForMs = attentive ? Math.ceil(lastServedMs + attentiveMs - performance.now()) : 0
+    if (attentiveForMs <= 0) relax()
+    wakeReady(waiter, attentive ? soonest(untilTimerMs, attentiveForMs) : untilTimerMs)
     setImmediate(turn)
+  }
+
+  function attend(nowMs: number, served: number): void {
+    if (!attentive && (served > 1 || nowMs - lastServedMs < attentiveMs)) {
+      attentive = true
+      idleLatency?.limit()
+    }
+    lastServedMs = nowMs
+  }
+
+  function relax(): void {
+    if (!attentive) return
+    attentive = false
+    idleLatency?.unlimit()
   }
 
   function wakeReady({ epoll }: Waiter, timeoutMs: number): void {
@@ -175,10 +205,17 @@ export function createLoop(options: LoopOptions = {}): Loop {
       served++
       nowMs = performance.now()
     }
-    if (served > 0) entry.lastServedMs = nowMs
-    else if (nowMs - entry.lastServedMs >= spinMs) hot.delete(entry)
+    if (served > 0) {
+      entry.lastServedMs = nowMs
+      attend(nowMs, served)
+    } else if (nowMs - entry.lastServedMs >= spinMs) hot.delete(entry)
     return served > 0
   }
+}
+
+/** Of two times to wait, of which the first may be without end (-1). */
+function soonest(timeoutMs: number, otherMs: number): number {
+  return timeoutMs < 0 ? otherMs : Math.min(timeoutMs, otherMs)
 }
 
 interface Watched {

@@ -1,16 +1,15 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Errno } from '../protocol/errno.ts'
 import type { Failure, Request, Response } from './messages.ts'
-import { Session } from './session.ts'
+import { Session, type SessionOptions } from './session.ts'
 
 /** The filesystem thread's entry: answers calls, in the order in which they can be answered. */
 const port = parentPort
 if (port === null) throw new Error('fs-layer/worker/main runs as a worker thread only')
 
-const session = await Session.open(
-  { storeDir: (workerData as { storeDir: string }).storeDir },
-  { log: (level, message, fields) => send({ log: { level, message, fields: plain(fields) } }) },
-)
+const session = await Session.open(workerData as SessionOptions, {
+  log: (level, message, fields) => send({ log: { level, message, fields: plain(fields) } }),
+})
 
 port.on('message', ({ id, call }: Request) => {
   session.answer(call).then(

@@ -13,17 +13,24 @@ import { exportTar } from '../view/export.ts'
 import type { FileWriter, HostAccess } from '../view/host-access.ts'
 import type { Principal } from '../view/node-info.ts'
 import { OpenView } from '../view/open-view.ts'
+import { type IdleLatencyRequest, idleLatency } from './idle-latency.ts'
 import { createLoop, type Loop } from './loop.ts'
 import type { Call, DeviceName, Pulled } from './messages.ts'
 
 const CHANGES_CHUNK = 512
+
+export interface SessionOptions {
+  readonly storeDir: string
+  /** Whoever opened it closes it after the session. */
+  readonly idleLatencyRequest: IdleLatencyRequest | null
+}
 
 /** All that the filesystem thread holds: the store, the open views and the streams somebody reads. */
 export class Session {
   readonly #store: StoreReader
   readonly #storeDir: string
   readonly #log: Log
-  readonly #loop: Loop = createLoop()
+  readonly #loop: Loop
   readonly #files = new OpenFiles({ maxFiles: OPEN_FILES_MAX })
   readonly #devices = new Map<DeviceName, Device>()
   readonly #views = new Map<string, OpenView>()
@@ -31,14 +38,15 @@ export class Session {
   readonly #writers = new Map<number, { view: string; file: FileWriter }>()
   #nextStream = 1
 
-  private constructor(storeDir: string, store: StoreReader, log: Log) {
+  private constructor({ storeDir, idleLatencyRequest }: SessionOptions, store: StoreReader, log: Log) {
     this.#storeDir = storeDir
+    this.#loop = createLoop({ idleLatency: idleLatency(idleLatencyRequest) })
     this.#store = store
     this.#log = log
   }
 
-  static async open({ storeDir }: { storeDir: string }, { log }: { log: Log }): Promise<Session> {
-    return new Session(storeDir, await StoreReader.open({ dir: storeDir }), log)
+  static async open(options: SessionOptions, { log }: { log: Log }): Promise<Session> {
+    return new Session(options, await StoreReader.open({ dir: options.storeDir }), log)
   }
 
   /** Rejects with an `Errno` or what went wrong. */
