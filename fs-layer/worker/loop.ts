@@ -1,3 +1,4 @@
+import { performance } from 'node:perf_hooks'
 import { MessageChannel } from 'node:worker_threads'
 import { createEpoll, type Epoll } from './epoll.ts'
 import { currentEventLoop, type EventLoop } from './event-loop.ts'
