@@ -7,6 +7,7 @@ import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import type { TreeEntry } from '../store/objects.ts'
 import type { Base } from './base.ts'
+import { coarseTime } from './clock.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { KNOWN_NODES_MAX } from './limits.ts'
 
@@ -384,9 +385,9 @@ function typeOfEntry(entry: TreeEntry): number {
 }
 
 export function stampChange(inode: Inode): void {
-  const now = Date.now()
-  inode.ctime = Math.floor(now / 1000)
-  inode.ctimeNsec = (now % 1000) * 1e6
+  const { sec, nsec } = coarseTime()
+  inode.ctime = sec
+  inode.ctimeNsec = nsec
 }
 
 export function stampModified(inode: Inode): void {

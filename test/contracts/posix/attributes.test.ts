@@ -54,6 +54,13 @@ conformance('attributes', {
     await remount()
     expect(await c.lstat('file')).toEqual(before)
   },
+  'no file is modified before it is born': async ({ c }) => {
+    for (let n = 0; n < 200; n++) {
+      await c.writeFile(`n${n}`, 'x')
+      const { birthtime, mtime, ctime } = await c.lstat(`n${n}`)
+      expect([n, mtime >= birthtime, ctime >= birthtime]).toEqual([n, true, true])
+    }
+  },
   'the birth time stays': async ({ c, remount }) => {
     await c.writeFile('born', '1')
     const { birthtime } = await c.lstat('born')
