@@ -38,19 +38,41 @@ export async function buildTypeScript(root, signal) {
  * @param {AbortSignal} signal
  */
 export async function buildAgent(root, signal) {
+  const sources = join('runtimes', 'agent', 'src')
+  await buildProgram(root, signal, 'the agent', sources, join('runtimes', 'agent', 'croft-agent'))
+}
+
+/**
+ * Compiles the program that mounts /dev/fuse where a guest would, for the tests. A package has none of these.
+ *
+ * @param {string} root
+ * @param {AbortSignal} signal
+ */
+export async function buildFusePump(root, signal) {
+  const sources = join('test', 'fixtures', 'fuse-pump')
+  if (existsSync(join(root, sources))) await buildProgram(root, signal, 'the pump', sources, join(sources, 'fuse-pump'))
+}
+
+/**
+ * @param {string} root
+ * @param {AbortSignal} signal
+ * @param {string} title
+ * @param {string} folder of the sources
+ * @param {string} file below dist
+ */
+async function buildProgram(root, signal, title, folder, file) {
   if (process.platform !== 'linux') return
-  const folder = join('runtimes', 'agent', 'src')
-  const output = join(root, 'dist', 'runtimes', 'agent', 'croft-agent')
+  const output = join(root, 'dist', file)
   const stamp = `${output}.built-from`
-  const state = fingerprint(root, [folder], (name) => /\.[ch]$/.test(name)) + agentFlags.join(' ')
+  const state = fingerprint(root, [folder], (name) => /\.[ch]$/.test(name)) + flags.join(' ')
   if (readStamp(stamp) === state && existsSync(output)) return
 
-  await showStep('compile the agent', async (tell) => {
+  await showStep(`compile ${title}`, async (tell) => {
     const sources = readdirSync(join(root, folder)).filter((name) => name.endsWith('.c'))
     mkdirSync(dirname(output), { recursive: true })
-    // Aside first: an agent that is running cannot be overwritten (ETXTBSY), but its name can be given away.
+    // Aside first: a program that is running cannot be overwritten (ETXTBSY), but its name can be given away.
     const aside = `${output}.${process.pid}`
-    const args = [...agentFlags, '-o', aside, ...sources.sort().map((name) => join(folder, name))]
+    const args = [...flags, '-o', aside, ...sources.sort().map((name) => join(folder, name))]
     const result = await runCommand('cc', args, { cwd: root, signal, onLine: tell })
     if (!result.ok) {
       rmSync(aside, { force: true })
@@ -61,7 +83,7 @@ export async function buildAgent(root, signal) {
   })
 }
 
-const agentFlags = ['-std=c11', '-O2', '-static', '-Wall', '-Wextra', '-Werror']
+const flags = ['-std=c11', '-O2', '-static', '-pthread', '-Wall', '-Wextra', '-Werror']
 
 /** @param {string} path */
 function readStamp(path) {

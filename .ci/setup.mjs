@@ -4,7 +4,7 @@ import { readFileSync, rmSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { buildAgent, buildTypeScript } from './build.mjs'
+import { buildAgent, buildFusePump, buildTypeScript } from './build.mjs'
 import { SetupFailure } from './failure.mjs'
 import { installModules } from './install-modules.mjs'
 import { installPackages } from './install-packages.mjs'
@@ -22,6 +22,7 @@ async function setUp(options, signal) {
   if (!options.build) return
   await buildTypeScript(root, signal)
   await buildAgent(root, signal)
+  await buildFusePump(root, signal)
 }
 
 function checkNode() {

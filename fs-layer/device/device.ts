@@ -20,17 +20,22 @@ import type { ConnectionOptions } from '../protocol/negotiate.ts'
  *   another thread, never from within a handler.
  */
 export interface Device {
-  readonly name: 'kernel' | 'fuse-native'
+  readonly name: DeviceName
   readonly capabilities: DeviceCapabilities
   /**
-   * Mounts on `target`, an existing empty directory that nobody else can change. Resolves when the kernel has
-   * agreed on the protocol, so that requests are answered. Calls `filesystem.attach`. Fails with a `DeviceError`.
+   * Mounts on `target`, an existing empty directory that nobody else can change; or, where the kernel is not this
+   * host's, serves it through the unix socket `target`. Resolves when the kernel has agreed on the protocol, so that
+   * requests are answered. Calls `filesystem.attach`. Fails with a `DeviceError`.
    */
   mount(filesystem: Filesystem, target: string, options: MountOptions): Promise<Mounted>
 }
 
+export type DeviceName = 'kernel' | 'fuse-native' | 'stream'
+
 /** What a device cannot do is false here, and the filesystem behind it never hears of it. */
 export interface DeviceCapabilities {
+  /** `target` is a path of this host, under which the view is. */
+  readonly onHost: boolean
   /** `Opened.passthrough` is honoured where the kernel can (6.9). */
   readonly passthrough: boolean
   /** `Notifier` reaches the kernel. Where it does not, caches are short-lived. */

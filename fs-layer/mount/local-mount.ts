@@ -7,7 +7,7 @@ import { type ImportProgress, importDirectory, type Skipped } from '../store/imp
 import type { Hash } from '../store/objects.ts'
 import { Store } from '../store/store.ts'
 import { openFsLayer, openFsLayerHere } from '../worker/host.ts'
-import type { DeviceName } from '../worker/messages.ts'
+import type { DeviceName } from '../device/device.ts'
 
 export interface LocalMountSpec {
   /** The folder to show. It is never written to. */

@@ -64,6 +64,7 @@ export const Opcode = {
   CREATE: 35,
   INTERRUPT: 36,
   DESTROY: 38,
+  NOTIFY_REPLY: 41,
   BATCH_FORGET: 42,
   FALLOCATE: 43,
   READDIRPLUS: 44,
@@ -132,6 +133,7 @@ export const FSYNC_DATA_ONLY = 1 << 0
 export const NOTIFY_INVAL_INODE = 2
 export const NOTIFY_INVAL_ENTRY = 3
 export const NOTIFY_STORE = 4
+export const NOTIFY_RETRIEVE = 5
 export const NOTIFY_PRUNE = 9
 /** The minor of the protocol that brought it (Linux 6.18). */
 export const NOTIFY_PRUNE_MINOR = 45

@@ -13,11 +13,11 @@ const run = promisify(execFile)
  */
 export class KernelCache {
   readonly #view: View
-  /** Where it is mounted. */
-  readonly #target: string
+  /** Where it is mounted; `null` where that is another kernel's business. */
+  readonly #target: string | null
   readonly #log: Log
 
-  constructor(view: View, target: string, log: Log) {
+  constructor(view: View, target: string | null, log: Log) {
     this.#log = log
     this.#view = view
     this.#target = target
@@ -25,17 +25,20 @@ export class KernelCache {
 
   /** Resolves when all that was written to the file at a path before the call is in the view. */
   async fetchAt(path: string): Promise<void> {
+    // Without notices only all can be asked for.
+    if (this.#view.notifier === null) return this.fetchAll()
     const node = fileAt(this.#view.overlay, path)
     if (node === null) return
-    this.#view.notifier?.nodeChanged(node, true)
-    await this.#view.notifier?.flush()
+    this.#view.notifier.nodeChanged(node, true)
+    await this.#view.notifier.flush()
   }
 
   /**
    * The same for every file. syncfs(2) makes the kernel write; it is called by another process, because one that waits
-   * for itself cannot even be killed.
+   * for itself cannot even be killed. Another kernel is asked for each file that it knows.
    */
   async fetchAll(): Promise<void> {
+    if (this.#target === null) return this.#fetchEach()
     try {
       await run('sync', ['-f', this.#target])
     } catch (error) {
@@ -43,6 +46,13 @@ export class KernelCache {
       // or close(2), and what the view has is what there is.
       this.#log('warn', 'not all that was written could be kept', { target: this.#target, error })
     }
+  }
+
+  async #fetchEach(): Promise<void> {
+    for (const inode of this.#view.overlay.inMemory()) {
+      if (inode.isFile && inode.refs > 0) this.#view.notifier?.nodeChanged(inode.node, true)
+    }
+    await this.#view.notifier?.flush()
   }
 }
 

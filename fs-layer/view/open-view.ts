@@ -120,7 +120,7 @@ export class OpenView implements AsyncDisposable {
       writeback,
     })
     this.#views.sandbox.gathersWrites = writeback
-    this.#kernel = new KernelCache(this.#views.sandbox, target, this.#log)
+    this.#kernel = new KernelCache(this.#views.sandbox, device.capabilities.onHost ? target : null, this.#log)
     this.#views.owner.notifyThrough(this.#views.sandbox)
     this.overlay.nodes.onCrowded = (oldest) => this.#views.sandbox.notifier?.prune(oldest)
   }

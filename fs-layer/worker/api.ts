@@ -4,7 +4,7 @@ import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
 import type { NodeInfo, Principal, WriteOptions } from '../view/node-info.ts'
-import type { DeviceName } from './messages.ts'
+import type { DeviceName } from '../device/device.ts'
 
 /** The filesystem as the server sees it: one thread that holds every open view. */
 export interface FsLayer extends AsyncDisposable {
@@ -49,7 +49,10 @@ export interface ViewMountOptions {
  * `parseViewPath`. Failures reject with an `Errno`. Symlinks are never followed, not even as a parent.
  */
 export interface ViewHandle {
-  /** `target` is an empty directory. Resolves when the kernel answers there. */
+  /**
+   * `target` is an empty directory, for the `stream` device a unix socket that somebody listens on. Resolves when the
+   * kernel answers there.
+   */
   mount(target: string, options?: ViewMountOptions): Promise<void>
   /** Detaches, and flushes everything to disk. */
   unmount(): Promise<void>

@@ -1,4 +1,5 @@
 import type { Quota } from '../delta/usage.ts'
+import type { DeviceName } from '../device/device.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
@@ -29,8 +30,6 @@ export type Call =
   | { op: 'export'; view: string; as: Principal; content: 'view' | 'delta' }
   | { op: 'pull' | 'drop'; stream: number }
   | { op: 'stop' }
-
-export type DeviceName = 'kernel' | 'fuse-native'
 
 export interface Owner {
   uid: number

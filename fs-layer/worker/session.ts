@@ -1,8 +1,9 @@
 import { statfsSync } from 'node:fs'
 import { OPEN_FILES_MAX } from '../delta/limits.ts'
 import { OpenFiles } from '../delta/open-files.ts'
-import type { Device } from '../device/device.ts'
+import type { Device, DeviceName } from '../device/device.ts'
 import { kernelDevice } from '../device/kernel/device.ts'
+import { streamDevice } from '../device/stream/device.ts'
 import { compilePolicy } from '../policy/policy.ts'
 import { EBUSY, ENOENT } from '../protocol/errno.ts'
 import type { Statfs } from '../protocol/filesystem.ts'
@@ -15,7 +16,7 @@ import type { Principal } from '../view/node-info.ts'
 import { OpenView } from '../view/open-view.ts'
 import { type IdleLatencyRequest, idleLatency } from './idle-latency.ts'
 import { createLoop, type Loop } from './loop.ts'
-import type { Call, DeviceName, Pulled } from './messages.ts'
+import type { Call, Pulled } from './messages.ts'
 
 const CHANGES_CHUNK = 512
 
@@ -149,6 +150,7 @@ export class Session {
 
   async #makeDevice(name: DeviceName): Promise<Device> {
     if (name === 'kernel') return kernelDevice(this.#loop, this.#log)
+    if (name === 'stream') return streamDevice(this.#log)
     const { fuseNativeDevice } = await import('../device/fuse-native/device.ts')
     return fuseNativeDevice(this.#log)
   }

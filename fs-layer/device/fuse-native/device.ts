@@ -20,6 +20,7 @@ export function fuseNativeDevice(log: Log): Device {
   return {
     name: 'fuse-native',
     capabilities: {
+      onHost: true,
       passthrough: false,
       notices: false,
       byteNames: false,

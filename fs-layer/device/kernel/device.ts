@@ -37,6 +37,7 @@ export function kernelDevice(loop: Loop, log: Log): Device {
   return {
     name: 'kernel',
     capabilities: {
+      onHost: true,
       passthrough: true,
       notices: true,
       byteNames: true,

@@ -1,13 +1,7 @@
-import {
-  NOTIFY_INVAL_ENTRY,
-  NOTIFY_INVAL_INODE,
-  NOTIFY_PRUNE,
-  NOTIFY_PRUNE_MINOR,
-  NOTIFY_STORE,
-  OUT_HEADER_BYTES,
-} from '../../protocol/constants.ts'
+import { NOTIFY_PRUNE_MINOR } from '../../protocol/constants.ts'
 import type { Notifier } from '../../protocol/filesystem.ts'
 import type { Log } from '../../protocol/log.ts'
+import { entryMessage, nodeMessage, pruneMessage, storeMessage } from '../notice-messages.ts'
 import type { Lanes } from './lanes.ts'
 import { describeErrno, ENODEV, ENOENT, type Syscalls } from './syscalls.ts'
 
@@ -42,13 +36,13 @@ export function createNotices(deviceFd: number, { syscalls, lanes, log, minor }:
   let closed = false
 
   return {
-    entryChanged: (parent, name) => send(entryMessage(parent, Buffer.from(name, 'latin1'))),
+    entryChanged: (parent, name) => send(entryMessage(parent, name)),
     nodeChanged: (node, contents) => send(nodeMessage(node, contents)),
     stored: (node, offset, data) => send(storeMessage(node, offset, data)),
     prune(nodes) {
       if (minor() >= NOTIFY_PRUNE_MINOR) send(pruneMessage(nodes.map(({ node }) => node)))
       // What comes near it: the name is dropped, and with it an inode that has no other and is not in use.
-      else for (const { parent, name } of nodes) send(entryMessage(parent, Buffer.from(name, 'latin1')))
+      else for (const { parent, name } of nodes) send(entryMessage(parent, name))
     },
     async flush() {
       while (sending !== null) await sending
@@ -78,44 +72,4 @@ export function createNotices(deviceFd: number, { syscalls, lanes, log, minor }:
       }
     }
   }
-}
-
-function entryMessage(parent: number, name: Buffer): Buffer {
-  const message = notice(NOTIFY_INVAL_ENTRY, 16 + name.length + 1)
-  message.writeBigUInt64LE(BigInt(parent), OUT_HEADER_BYTES)
-  message.writeUInt32LE(name.length, OUT_HEADER_BYTES + 8)
-  name.copy(message, OUT_HEADER_BYTES + 16)
-  return message
-}
-
-/** A negative offset spares the pages; length 0 is "to the end". */
-function nodeMessage(node: number, contents: boolean): Buffer {
-  const message = notice(NOTIFY_INVAL_INODE, 24)
-  message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES)
-  message.writeBigInt64LE(contents ? 0n : -1n, OUT_HEADER_BYTES + 8)
-  return message
-}
-
-function pruneMessage(nodes: readonly number[]): Buffer {
-  const message = notice(NOTIFY_PRUNE, 16 + 8 * nodes.length)
-  message.writeUInt32LE(nodes.length, OUT_HEADER_BYTES)
-  nodes.forEach((node, index) => message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES + 16 + 8 * index))
-  return message
-}
-
-function storeMessage(node: number, offset: number, data: Buffer): Buffer {
-  const message = notice(NOTIFY_STORE, 24 + data.length)
-  message.writeBigUInt64LE(BigInt(node), OUT_HEADER_BYTES)
-  message.writeBigUInt64LE(BigInt(offset), OUT_HEADER_BYTES + 8)
-  message.writeUInt32LE(data.length, OUT_HEADER_BYTES + 16)
-  data.copy(message, OUT_HEADER_BYTES + 24)
-  return message
-}
-
-/** A message with unique 0 is a notice, and its error field the code. */
-function notice(code: number, bodyBytes: number): Buffer {
-  const message = Buffer.alloc(OUT_HEADER_BYTES + bodyBytes)
-  message.writeUInt32LE(message.length, 0)
-  message.writeInt32LE(code, 4)
-  return message
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import type { DeviceName } from '../../../fs-layer/worker/messages.ts'
+import type { DeviceName } from '../../../fs-layer/device/device.ts'
 import type { Variant } from './variant.ts'
 import type { ViewProcess } from './view-process.ts'
 

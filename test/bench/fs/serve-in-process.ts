@@ -1,6 +1,6 @@
 import { OPEN_FILES_MAX } from '../../../fs-layer/delta/limits.ts'
 import { OpenFiles } from '../../../fs-layer/delta/open-files.ts'
-import type { Device, Mounted } from '../../../fs-layer/device/device.ts'
+import type { Device, DeviceName, Mounted } from '../../../fs-layer/device/device.ts'
 import { fuseNativeDevice } from '../../../fs-layer/device/fuse-native/device.ts'
 import { kernelDevice } from '../../../fs-layer/device/kernel/device.ts'
 import { compilePolicy } from '../../../fs-layer/policy/policy.ts'
@@ -18,14 +18,19 @@ import { logToStderr, OWNER, RULES, type ServedViews, storeDirOf } from './serve
 export async function serveInProcess(base: Hash, home: string): Promise<ServedViews> {
   const store = await StoreReader.open({ dir: storeDirOf(home) })
   const files = new OpenFiles({ maxFiles: OPEN_FILES_MAX })
-  const devices = { kernel: kernelDevice(createLoop(), logToStderr), 'fuse-native': fuseNativeDevice(logToStderr) }
+  const devices: Partial<Record<DeviceName, Device>> = {
+    kernel: kernelDevice(createLoop(), logToStderr),
+    'fuse-native': fuseNativeDevice(logToStderr),
+  }
   const views = new Map<string, { view: OpenView; mounted: Mounted | undefined }>()
   return {
-    async open({ view: name, target, device }, deltaDir) {
+    async open({ view: name, target, device: deviceName }, deltaDir) {
+      const device = devices[deviceName]
+      if (device === undefined) throw new Error(`${deviceName} has no mount on this host to measure`)
       const options = { name, base, deltaDir, policy: compilePolicy(RULES), owner: OWNER, quota: {}, statfs }
       const view = await OpenView.open(options, { store, files, log: logToStderr })
       const seen: { mounted?: Mounted } = {}
-      await view.mount(showing(devices[device], seen), target, true)
+      await view.mount(showing(device, seen), target, true)
       views.set(name, { view, mounted: seen.mounted })
     },
     async close(name) {

@@ -1,6 +1,6 @@
 import { type ChildProcess, fork } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
-import type { DeviceName } from '../../../fs-layer/worker/messages.ts'
+import type { DeviceName } from '../../../fs-layer/device/device.ts'
 import { endChild } from '../child.ts'
 
 /** What the process that serves the views is asked. `open` begins with an empty delta. */

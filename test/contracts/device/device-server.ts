@@ -2,6 +2,7 @@ import { openSync } from 'node:fs'
 import type { Device, Mounted, MountOptions } from '../../../fs-layer/device/device.ts'
 import { fuseNativeDevice } from '../../../fs-layer/device/fuse-native/device.ts'
 import { kernelDevice } from '../../../fs-layer/device/kernel/device.ts'
+import { type StreamOptions, streamDevice } from '../../../fs-layer/device/stream/device.ts'
 import type { Log } from '../../../fs-layer/protocol/log.ts'
 import { createLoop, type LoopOptions } from '../../../fs-layer/worker/loop.ts'
 import { MemoryFilesystem } from './memory-filesystem.ts'
@@ -10,7 +11,9 @@ import { MemoryFilesystem } from './memory-filesystem.ts'
 export interface ServerData {
   readonly device: Device['name']
   readonly target: string
-  readonly options?: Partial<MountOptions> & LoopOptions
+  /** Of the stream device: where the pump listens that mounts on `target`. */
+  readonly socket?: string
+  readonly options?: Partial<MountOptions> & LoopOptions & StreamOptions
   readonly passthrough?: { readonly name: string; readonly path: string; readonly sizeBytes: number }
 }
 
@@ -35,7 +38,7 @@ export function serve(data: ServerData, post: (message: object) => void): (comma
   async function run(command: Command): Promise<unknown> {
     switch (command.do) {
       case 'mount':
-        mounted = await device().mount(filesystem, data.target, { name: 'contract', ...data.options })
+        mounted = await device().mount(filesystem, data.socket ?? data.target, { name: 'contract', ...data.options })
         return null
       case 'unmount':
         await mounted?.unmount()
@@ -64,7 +67,9 @@ export function serve(data: ServerData, post: (message: object) => void): (comma
   }
 
   function device(): Device {
-    return data.device === 'fuse-native' ? fuseNativeDevice(log) : kernelDevice(createLoop(data.options), log)
+    if (data.device === 'fuse-native') return fuseNativeDevice(log)
+    if (data.device === 'stream') return streamDevice(log, data.options)
+    return kernelDevice(createLoop(data.options), log)
   }
 }
 

@@ -8,9 +8,10 @@ import { type Server, startServer } from './server-process.ts'
 
 // The calls here block this process, never the one that serves.
 
-// `full`: what only the kernel device can. See `DeviceCapabilities`.
+// `full`: what libfuse 2 cannot. See `DeviceCapabilities`.
 describe.each([
   { device: 'kernel', full: true },
+  { device: 'stream', full: true },
   { device: 'fuse-native', full: false },
 ] as const)('the $device device', ({ device, full }) => {
   let server: Server

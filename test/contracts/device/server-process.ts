@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { type Pump, startPump } from '../../fixtures/fuse-pump/pump.ts'
 import type { Command, ServerData } from './device-server.ts'
 
 type WithoutId<T> = T extends { id: number } ? Omit<T, 'id'> : never
@@ -16,6 +17,8 @@ export interface Server extends AsyncDisposable {
   ask(command: WithoutId<Command> | { do: 'terminate' }): Promise<unknown>
   /** SIGKILL, without any clean-up. */
   kill(): Promise<void>
+  /** Of the stream device. */
+  readonly pump: Pump | undefined
 }
 
 /** Starts the process; mounts unless `mount` is false. Everything is gone when it is disposed of. */
@@ -42,11 +45,14 @@ export async function startServer(
   child.on('exit', () => {
     for (const call of waiting.values()) call.reject(new Error('the serving process has ended'))
   })
-  child.send({ ...options, target } satisfies ServerData)
+  const socket = options.device === 'stream' ? join(base, 'fuse.sock') : undefined
+  const pump = socket === undefined ? undefined : await startPump(socket, target)
+  child.send({ ...options, target, ...(socket === undefined ? {} : { socket }) } satisfies ServerData)
 
   const server: Server = {
     target,
     logged,
+    pump,
     ask(command) {
       const id = ++lastId
       if (command.do === 'terminate') terminated = true
@@ -64,6 +70,7 @@ export async function startServer(
     async [Symbol.asyncDispose]() {
       if (child.connected && !terminated) await server.ask({ do: 'unmount' })
       await server.kill()
+      await pump?.[Symbol.asyncDispose]()
       // Never recursive where a mount may still be: rmdir fails then, and so does the test.
       if (options.target === undefined) rmdirSync(target)
       rmSync(base, { recursive: true })
