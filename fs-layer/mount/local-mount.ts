@@ -1,13 +1,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
+import type { DeviceName } from '../device/device.ts'
 import { createPresetRegistry } from '../policy/presets.ts'
 import type { Rule } from '../policy/rule.ts'
 import { type ImportProgress, importDirectory, type Skipped } from '../store/import.ts'
 import type { Hash } from '../store/objects.ts'
 import { Store } from '../store/store.ts'
 import { openFsLayer, openFsLayerHere } from '../worker/host.ts'
-import type { DeviceName } from '../device/device.ts'
 
 export interface LocalMountSpec {
   /** The folder to show. It is never written to. */

@@ -1,5 +1,5 @@
 import { targetRoom } from '../delta/extra-room.ts'
-import { type Inode, OWNER_ID, S_IFBLK, S_IFCHR, S_IFDIR, S_IFLNK, S_IFMT, S_IFREG } from '../delta/inode.ts'
+import { type Inode, OWNER_ID, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '../delta/inode.ts'
 import { COPY_NOW_MAX_BYTES } from '../delta/limits.ts'
 import { READ, WRITE } from '../policy/rule.ts'
 import { EACCES, EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EXDEV } from '../protocol/errno.ts'
@@ -28,6 +28,7 @@ import { FullVisibility, type Visibility } from './visibility.ts'
 import { checkXattrName, getXattr, removeXattr, setXattr } from './xattrs.ts'
 
 const S_ISGID = 0o2000
+const MADE_BY_MKNOD = new Set([S_IFREG, S_IFIFO, S_IFSOCK])
 
 /** Of open(2), rename(2) and lseek(2). */
 const O_ACCMODE = 3
@@ -155,10 +156,10 @@ export class View implements Filesystem {
   }
 
   mknod(caller: Caller, parent: NodeId, name: ByteString, mode: number, _rdev: number): Attr {
-    const type = mode & S_IFMT
-    // A device node would be a way around every boundary, should a mount forget nodev.
-    if (type === S_IFCHR || type === S_IFBLK) throw EPERM
-    return this.#make(caller, parent, name, mode)
+    // A device node would be a way around every boundary, should a mount forget nodev. Whatever else there may be is
+    // made by a call of its own, which a kernel that is not ours might not know.
+    if (!MADE_BY_MKNOD.has(mode & S_IFMT)) throw EPERM
+    return this.#make(caller, parent, name, mode & (S_IFMT | 0o7777))
   }
 
   mkdir(caller: Caller, parent: NodeId, name: ByteString, mode: number): Attr {

@@ -1,10 +1,10 @@
 import type { Quota } from '../delta/usage.ts'
+import type { DeviceName } from '../device/device.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
 import type { NodeInfo, Principal, WriteOptions } from '../view/node-info.ts'
-import type { DeviceName } from '../device/device.ts'
 
 /** The filesystem as the server sees it: one thread that holds every open view. */
 export interface FsLayer extends AsyncDisposable {

@@ -97,7 +97,7 @@ export function streamDevice(log: Log, { initTimeoutMs, noticeTimeoutMs }: Strea
     filesystem.attach(notices)
     stream.on('readable', serveSome)
     stream.on('drain', serveSome)
-    stream.on('error', (error) => end(error.message))
+    stream.on('error', (error) => end(hasHungUp(error) ? null : error.message))
     stream.on('end', () => stream.end())
     stream.on('close', () => end(null))
 
@@ -163,7 +163,8 @@ export function streamDevice(log: Log, { initTimeoutMs, noticeTimeoutMs }: Strea
         if (uniqueHigh !== 0 || !notices.answered(uniqueLow)) end('it answered what nobody asked')
         return
       }
-      if ((opcode === Opcode.INIT) !== (connection.negotiated === null)) return end('it did not begin with INIT, or again')
+      if ((opcode === Opcode.INIT) !== (connection.negotiated === null))
+        return end('it did not begin with INIT, or again')
       if (!UNANSWERED.has(opcode) && !late.add(uniqueOf(uniqueLow, uniqueHigh), length)) {
         return end('it used the number of a request under way again')
       }
@@ -199,6 +200,11 @@ const UNANSWERED = new Set<number>([Opcode.FORGET, Opcode.BATCH_FORGET, Opcode.I
 
 function uniqueOf(low: number, high: number): string {
   return `${high}:${low}`
+}
+
+/** It went away while we wrote. */
+function hasHungUp(error: NodeJS.ErrnoException): boolean {
+  return error.code === 'EPIPE' || error.code === 'ECONNRESET'
 }
 
 async function connected(path: string): Promise<Duplex> {
