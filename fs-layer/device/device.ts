@@ -1,5 +1,6 @@
 import type { Filesystem } from '../protocol/filesystem.ts'
 import type { ConnectionOptions } from '../protocol/negotiate.ts'
+import type { DeviceCapabilities } from './capabilities.ts'
 
 /**
  * Brings a `Filesystem` under a path of the host.
@@ -32,28 +33,11 @@ export interface Device {
 
 export type DeviceName = 'kernel' | 'fuse-native' | 'stream'
 
-/** What a device cannot do is false here, and the filesystem behind it never hears of it. */
-export interface DeviceCapabilities {
-  /** `target` is a path of this host, under which the view is. */
-  readonly onHost: boolean
-  /** `Opened.passthrough` is honoured where the kernel can (6.9). */
-  readonly passthrough: boolean
-  /** `Notifier` reaches the kernel. Where it does not, caches are short-lived. */
-  readonly notices: boolean
-  /** Names and link targets are bytes. Where they are not, those that are no UTF-8 cannot be reached. */
-  readonly byteNames: boolean
-  /** RENAME_NOREPLACE and RENAME_EXCHANGE. */
-  readonly renameFlags: boolean
-  readonly fallocate: boolean
-  readonly seekHole: boolean
-  readonly copyFileRange: boolean
-  /** Two names of one inode show one inode number, and a file that was unlinked while open stays readable. */
-  readonly inodes: boolean
-}
-
 export interface MountOptions extends ConnectionOptions {
   /** Shown in the mount table. */
   readonly name: string
+  /** Whom new files belong to where the device is not told who makes them (`callers`). Default: this process's user. */
+  readonly owner?: { readonly uid: number; readonly gid: number }
   /** How long `unmount` waits for others that still hold the mount before it cuts them off. Default 1000. */
   readonly lingerMs?: number
 }

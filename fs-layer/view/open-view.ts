@@ -116,6 +116,7 @@ export class OpenView implements AsyncDisposable {
     const writeback = unprivileged && this.overlay.delta.usage.quota.bytes === undefined
     this.#mounted = await device.mount(this.#views.sandbox, target, {
       name: this.#options.name,
+      owner: this.#owner,
       opens: 'none',
       writeback,
     })

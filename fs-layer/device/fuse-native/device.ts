@@ -3,6 +3,7 @@ import { platform } from 'node:os'
 import { promisify } from 'node:util'
 import { OPCODES } from '../../protocol/constants.ts'
 import type { Log } from '../../protocol/log.ts'
+import { CAPABILITIES } from '../capabilities.ts'
 import { type Device, DeviceError, type Mounted } from '../device.ts'
 import { describeErrno, EINVAL, loadSyscalls, MNT_DETACH } from '../kernel/syscalls.ts'
 import { checkTarget } from '../target.ts'
@@ -13,23 +14,12 @@ import { createOperations } from './operations.ts'
  * The device for systems where the protocol cannot be spoken directly (macOS, old kernels), and the yardstick of
  * the benchmark: libfuse 2 through the package `fuse-native`, by paths, on the main event loop of the process.
  *
- * libfuse keeps entries and attributes for one second, and there is no way to tell the kernel of a change sooner.
- * Of an open file that is unlinked it keeps a hidden name (`.fuse_hidden…`) until it is closed.
+ * There is no way to tell the kernel of a change, so it is to remember no names and attributes. Of an open file that is unlinked it keeps a hidden name (`.fuse_hidden…`) until it is closed.
  */
 export function fuseNativeDevice(log: Log): Device {
   return {
     name: 'fuse-native',
-    capabilities: {
-      onHost: true,
-      passthrough: false,
-      notices: false,
-      byteNames: false,
-      renameFlags: false,
-      fallocate: false,
-      seekHole: false,
-      copyFileRange: false,
-      inodes: false,
-    },
+    capabilities: CAPABILITIES['fuse-native'],
     async mount(filesystem, target, options) {
       await checkTarget(target)
       const FuseNative = loadFuseNative()
@@ -37,11 +27,12 @@ export function fuseNativeDevice(log: Log): Device {
       FuseNative.unmount = (path, done) => {
         detach(path).then(() => done(null), done)
       }
-      const fuse = new FuseNative(target, createOperations(filesystem, log), {
+      const fuse = new FuseNative(target, createOperations(filesystem, options.owner ?? us(), log), {
         allowOther: true,
         defaultPermissions: true,
-        // The option list is joined by commas, and the package has no other way to ask for our inode numbers.
-        fsname: `${options.name.replaceAll(/[^\w.-]/g, '_')},use_ino`,
+        // The option list is joined by commas, and the package has no other way to ask for our inode numbers and for
+        // times of nothing: nobody can tell the kernel of a change, so it is to ask at each call.
+        fsname: `${options.name.replaceAll(/[^\w.-]/g, '_')},use_ino,entry_timeout=0,attr_timeout=0,negative_timeout=0`,
         subtype: 'croft',
         timeout: false,
       })
@@ -54,6 +45,10 @@ export function fuseNativeDevice(log: Log): Device {
       return mountedBy(fuse, target)
     },
   }
+}
+
+function us(): { uid: number; gid: number } {
+  return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 }
 
 function mountedBy(fuse: FuseNativeMount, target: string): Mounted {

@@ -8,10 +8,14 @@ type Done<T> = (errno: number, result?: T) => void
 
 /**
  * The path-based calls of the package, answered by a `Filesystem`. Whoever calls is not told to us, so new files
- * belong to this process.
+ * belong to `owner`.
  */
-export function createOperations(filesystem: Filesystem, log: Log): Operations {
-  const caller: Caller = { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0, pid: process.pid }
+export function createOperations(
+  filesystem: Filesystem,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  log: Log,
+): Operations {
+  const caller: Caller = { uid, gid, pid: process.pid }
   const handles = createHandles()
 
   return {

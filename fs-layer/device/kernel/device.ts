@@ -6,6 +6,7 @@ import type { Filesystem } from '../../protocol/filesystem.ts'
 import type { Log } from '../../protocol/log.ts'
 import { createConnection } from '../../protocol/serve.ts'
 import type { Loop } from '../../worker/loop.ts'
+import { CAPABILITIES } from '../capabilities.ts'
 import { type Device, DeviceError, type Mounted, type MountOptions } from '../device.ts'
 import { checkTarget } from '../target.ts'
 import { createBackings } from './backings.ts'
@@ -36,17 +37,7 @@ export function kernelDevice(loop: Loop, log: Log): Device {
   const lanes = createLanes(NOTICE_LANES)
   return {
     name: 'kernel',
-    capabilities: {
-      onHost: true,
-      passthrough: true,
-      notices: true,
-      byteNames: true,
-      renameFlags: true,
-      fallocate: true,
-      seekHole: true,
-      copyFileRange: true,
-      inodes: true,
-    },
+    capabilities: CAPABILITIES.kernel,
     async mount(filesystem, target, options) {
       await checkTarget(target)
       const syscalls = loadSyscalls()

@@ -8,6 +8,7 @@ import { createOutgoing } from '../../protocol/encode.ts'
 import type { Filesystem } from '../../protocol/filesystem.ts'
 import type { Log } from '../../protocol/log.ts'
 import { createConnection } from '../../protocol/serve.ts'
+import { CAPABILITIES } from '../capabilities.ts'
 import { type Device, DeviceError, type Mounted, type MountOptions } from '../device.ts'
 import { createLateRequests } from './late-requests.ts'
 import { INIT_TIMEOUT_MS, MAX_BURST_BYTES, MAX_BURST_REQUESTS, NOTICE_TIMEOUT_MS } from './limits.ts'
@@ -39,17 +40,7 @@ export function streamDevice(log: Log, { initTimeoutMs, noticeTimeoutMs }: Strea
   const shared = { incoming: createIncoming(REQUEST_BYTES), outgoing: createOutgoing(REPLY_BYTES) }
   return {
     name: 'stream',
-    capabilities: {
-      onHost: false,
-      passthrough: false,
-      notices: true,
-      byteNames: true,
-      renameFlags: true,
-      fallocate: true,
-      seekHole: true,
-      copyFileRange: true,
-      inodes: true,
-    },
+    capabilities: CAPABILITIES.stream,
     async mount(filesystem, target, options) {
       return serve(filesystem, await connected(target), target, options)
     },

@@ -99,7 +99,8 @@ conformance('contents', {
     await remount()
     expect((await c.readFile('large')).slice(3999, 4005)).toBe('xkeptx')
   },
-  'a file without a name can be given one, unless it must not': async ({ c }) => {
+  'a file without a name can be given one, unless it must not': async ({ c, able }) => {
+    able('tmpfile')
     const fd = await c.open('dir', O_TMPFILE | O_RDWR, 0o640)
     expect(await c.fstat(fd)).toMatchObject({ nlink: 0, size: 0 })
     await c.write(fd, 'unnamed')
@@ -115,7 +116,8 @@ conformance('contents', {
     await c.close(fd)
     await c.close(never)
   },
-  'a file of 100 GiB takes no room where nothing is written': async ({ c }) => {
+  'a file of 100 GiB takes no room where nothing is written': async ({ c, able }) => {
+    able('seekHole')
     const fd = await c.open('sparse', O_CREAT | O_RDWR)
     await c.ftruncate(fd, 100 * GIB)
     await c.write(fd, 'middle', 50 * GIB)
@@ -129,7 +131,8 @@ conformance('contents', {
     expect((await c.fstat(fd)).blocks).toBeLessThan(64)
     await c.close(fd)
   },
-  'holes and data are told apart': async ({ c }) => {
+  'holes and data are told apart': async ({ c, able }) => {
+    able('seekHole', 'fallocate')
     const fd = await c.open('large', O_RDWR)
     expect(await c.lseek(fd, 10, SEEK_DATA)).toBe(10)
     expect(await c.lseek(fd, 10, SEEK_HOLE)).toBe(100_000)
@@ -145,7 +148,8 @@ conformance('contents', {
     expect(await c.read(fd, 4, 8190)).toBe('xx\0\0')
     await c.close(fd)
   },
-  'fallocate makes, keeps and clears': async ({ c }) => {
+  'fallocate makes, keeps and clears': async ({ c, able }) => {
+    able('fallocate')
     const fd = await c.open('large', O_RDWR)
     await c.fallocate(fd, KEEP_SIZE, 0, 300_000)
     expect((await c.fstat(fd)).size).toBe(100_000)
@@ -168,7 +172,8 @@ conformance('contents', {
     expect(await c.errno('fallocate', reading, 0, 0, 10)).toBe('EBADF')
     for (const each of [fd, small, reading]) await c.close(each)
   },
-  'copy_file_range copies between files': async ({ c }) => {
+  'copy_file_range copies between files': async ({ c, able }) => {
+    able('copyFileRange')
     const [from, to] = [await c.open('large', O_RDONLY), await c.open('file', O_RDWR)]
     let done = 0
     while (done < 60_000) done += await c.copyRange(from, done, to, 5 + done, 60_000 - done)
