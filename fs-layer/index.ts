@@ -1,4 +1,8 @@
+export { CAPABILITIES, type DeviceCapabilities } from './device/capabilities.ts'
+export type { Choice, HostDevice } from './device/choose.ts'
+export { DeviceError } from './device/device.ts'
 export type { Change, ChangeKind } from './view/changes.ts'
 export type { NodeInfo, Principal } from './view/node-info.ts'
 export type { FsLayer, ViewHandle } from './worker/api.ts'
 export { openFsLayer } from './worker/host.ts'
+export { openFsLayerByDevice } from './worker/open-by-device.ts'

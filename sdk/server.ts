@@ -12,6 +12,16 @@ export interface ServerInfo {
   readonly instance: string
   readonly pid: number
   readonly runtimes: readonly RuntimeInfo[]
+  readonly filesystem: FilesystemInfo
+}
+
+/** How the server mounts what sandboxes see. */
+export interface FilesystemInfo {
+  /** Empty where the server is too old to say. */
+  readonly device: string
+  /** Why this one, and where it was not the first choice, why not that. */
+  readonly reason: string
+  readonly capabilities: readonly string[]
 }
 
 export interface RuntimeInfo {
@@ -66,6 +76,11 @@ export class Server implements AsyncDisposable {
       version: info.version,
       instance: info.instance,
       pid: info.pid,
+      filesystem: {
+        device: info.filesystem?.device ?? '',
+        reason: info.filesystem?.reason ?? '',
+        capabilities: info.filesystem?.capabilities ?? [],
+      },
       runtimes: info.runtimes
         .filter((runtime) => runtime.type !== RuntimeType.UNSPECIFIED)
         .map((runtime) => ({

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { openFsLayer } from '../fs-layer/index.ts'
+import { CAPABILITIES, DeviceError, openFsLayerByDevice } from '../fs-layer/index.ts'
 import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
 import { Store } from '../fs-layer/store/store.ts'
 import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
@@ -73,7 +73,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   undo.add(() => records[Symbol.asyncDispose]())
   const store = await Store.open({ dir: storeDir })
   undo.add(() => store[Symbol.asyncDispose]())
-  const fsLayer = await openFsLayer({ storeDir, onLog: (level, message, fields) => log[level](fields, message) })
+  const { fsLayer, choice } = await openFsLayerFor(config, storeDir, log)
   undo.add(() => fsLayer[Symbol.asyncDispose]())
 
   const isRoot = process.getuid?.() === 0
@@ -93,6 +93,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     { limits },
     {
       ...{ store, records, codebases, serial, runtimes, views, mountDirs, instance, nowMs, log },
+      device: choice.device,
       hostUids: isRoot ? new HostUids(config.hostUids) : undefined,
     },
   )
@@ -107,6 +108,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const sessions = new Sessions({ limits }, { records, sandboxes, nowMs, log })
   const presets = createPresetRegistry()
   const probe = (name: RuntimeName) => probes.of(name)
+  const filesystem = { ...choice, capabilities: CAPABILITIES[choice.device] }
 
   const grpc = new Grpc({ maxMessageBytes: limits.maxMessageBytes }, log)
   grpc.add(CodebaseService, codebaseService({ codebases, store, limits, nowMs }))
@@ -119,7 +121,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   )
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, views }))
-  grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe }))
+  grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem }))
   undo.add(() => grpc[Symbol.asyncDispose]())
 
   const listeners = await Listeners.open({
@@ -172,6 +174,18 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     log.warn({ address }, 'whoever can reach this address can use the server: calls are not authenticated')
   }
   return { socket, address, instance, log, ended, stop, [Symbol.asyncDispose]: () => stop() }
+}
+
+async function openFsLayerFor({ fs }: Config, storeDir: string, log: Logger) {
+  try {
+    return await openFsLayerByDevice(fs.device, {
+      storeDir,
+      onLog: (level, message, fields) => log[level](fields, message),
+    })
+  } catch (error) {
+    if (error instanceof DeviceError) throw new ConfigError(`\`fs.device\`: ${error.message}`, { cause: error })
+    throw error
+  }
 }
 
 async function emptyRootOf(store: Store): Promise<string> {

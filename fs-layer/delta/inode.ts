@@ -8,8 +8,6 @@ export const S_IFDIR = 0o040000
 export const S_IFLNK = 0o120000
 export const S_IFIFO = 0o010000
 export const S_IFSOCK = 0o140000
-export const S_IFCHR = 0o020000
-export const S_IFBLK = 0o060000
 
 /** Stored instead of a uid or gid: whoever the view belongs to. Another start of a sandbox has other host ids. */
 export const OWNER_ID = 0xffffffff

@@ -1,13 +1,13 @@
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve, sep } from 'node:path'
-import type { DeviceName } from '../device/device.ts'
+import type { WantedDevice } from '../device/choose.ts'
 import { createPresetRegistry } from '../policy/presets.ts'
 import type { Rule } from '../policy/rule.ts'
 import { type ImportProgress, importDirectory, type Skipped } from '../store/import.ts'
 import type { Hash } from '../store/objects.ts'
 import { Store } from '../store/store.ts'
-import { openFsLayer, openFsLayerHere } from '../worker/host.ts'
+import { openFsLayerByDevice } from '../worker/open-by-device.ts'
 
 export interface LocalMountSpec {
   /** The folder to show. It is never written to. */
@@ -19,7 +19,7 @@ export interface LocalMountSpec {
   readonly rules: readonly Rule[]
   /** Where the base and what is written are kept. Without it both are thrown away at the end. */
   readonly deltaDir?: string
-  readonly device: DeviceName
+  readonly device: WantedDevice
 }
 
 export interface LocalMountEvents {
@@ -71,13 +71,13 @@ async function assemble(
   const base = kept ?? (await takeIn(spec.dir, home, store, events, signal))
   signal.throwIfAborted()
   const { onLog } = events
-  const open = spec.device === 'fuse-native' ? openFsLayerHere : openFsLayer
-  const layer = await open({ storeDir: join(home, 'store'), ...(onLog === undefined ? {} : { onLog }) })
+  const options = { storeDir: join(home, 'store'), ...(onLog === undefined ? {} : { onLog }) }
+  const { fsLayer: layer, choice } = await openFsLayerByDevice(spec.device, options)
   undo.push(() => layer[Symbol.asyncDispose]())
   const { uid, gid } = statSync(spec.dir)
   const view = await layer.openView({ id: 'croft', base, deltaDir: join(home, 'delta'), rules, owner: { uid, gid } })
   undo.push(() => view.close())
-  await view.mount(spec.mountpoint, { device: spec.device })
+  await view.mount(spec.mountpoint, { device: choice.device })
   return { keptBase: kept !== null, died: layer.died, [Symbol.asyncDispose]: () => runBackwards(undo) }
 }
 

@@ -19,7 +19,7 @@ const Spec = z.strictObject({
     }),
   ),
   deltaDir: z.string().optional(),
-  device: z.enum(['kernel', 'fuse-native']).default('kernel'),
+  device: z.enum(['auto', 'kernel', 'fuse-native']).default('auto'),
 })
 
 const stop = new AbortController()

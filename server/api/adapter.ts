@@ -139,10 +139,12 @@ function requestOf(transport: unknown): object {
  * A handler that stops reading early must not tear down a duplex stream: its answers go through the same
  * object. A client that is cut off ends the iteration with an error, never as if it had finished.
  */
-function requestsOf(
+async function* requestsOf(
   transport: ServerReadableStream<object, object> | ServerDuplexStream<object, object>,
-): AsyncIterable<object> {
-  return transport.iterator({ destroyOnReturn: false })
+): AsyncGenerator<object> {
+  yield* transport.iterator({ destroyOnReturn: false })
+  // One that was cut while nobody read it ends like one that is whole.
+  if (transport.cancelled) throw new Error('the client has gone in the middle of its requests')
 }
 
 interface Failure {

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough } from 'node:stream'
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import { ServerService, SnapshotService } from '../../proto/index.ts'
+import { FileService, ServerService, SnapshotService } from '../../proto/index.ts'
 import { refusal } from '../../test/fixtures/refusal.ts'
 import { type WireClient, wireClient } from '../../test/fixtures/wire-client.ts'
 import { deferred } from '../concurrency/deferred.ts'
@@ -26,6 +26,12 @@ let snapshots: WireClient<typeof SnapshotService>
 /** What the handlers do; each test sets its own. */
 let onInfo: Handlers<typeof ServerService>['getServerInfo']
 let onChanges: Handlers<typeof SnapshotService>['listChanges']
+let onWrite: Handlers<typeof FileService>['writeFile']
+
+const never = () => Promise.reject(new Error('nobody calls this'))
+async function* none() {
+  yield await never()
+}
 
 beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'croft-grpc-'))
@@ -37,6 +43,17 @@ beforeEach(async () => {
     listChanges: (request, call) => onChanges(request, call),
     async *exportSnapshot({ sandboxId }) {
       yield { data: Buffer.from(sandboxId) }
+    },
+  })
+  grpc.add(FileService, {
+    writeFile: (requests, call) => onWrite(requests, call),
+    ...{
+      readFile: none,
+      listDirectory: none,
+      statFile: never,
+      makeDirectory: never,
+      removeFile: never,
+      renameFile: never,
     },
   })
   listeners = await Listeners.open({ socket, maxConnections: 3, onConnection: (connection) => grpc.accept(connection) })
@@ -147,6 +164,26 @@ it('when stopping, new calls are refused and those under way are told', async ()
   await grpc.calls.idle()
   expect(await underWay).toMatchObject({ code: 'UNAVAILABLE', reason: 'stopping' })
   expect(await refusal(info.getServerInfo({}))).toMatchObject({ code: 'UNAVAILABLE', reason: 'stopping' })
+})
+
+it('a stream that is cut while its handler is busy elsewhere ends with an error, not as if it were whole', async () => {
+  const begun = deferred<void>()
+  const read = deferred<unknown>()
+  onWrite = async (requests, call) => {
+    const stream = requests[Symbol.asyncIterator]()
+    await stream.next()
+    begun.resolve()
+    if (!call.signal.aborted) await new Promise((resolve) => call.signal.addEventListener('abort', resolve))
+    await stream.next().then(read.resolve, read.resolve)
+    return {}
+  }
+  const files = wireClient(FileService, `unix://${socket}`)
+  const stop = new AbortController()
+  void begun.promise.then(() => stop.abort())
+  const start = { message: { case: 'start' as const, value: { sandboxId: 'sb' } } }
+  expect((await refusal(files.writeFile([start], stop.signal))).code).toBe('CANCELLED')
+  expect(await read.promise).toBeInstanceOf(Error)
+  files.close()
 })
 
 it('only its user can connect to the socket, whose directory is private', () => {

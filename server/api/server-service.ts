@@ -1,3 +1,4 @@
+import type { Choice, DeviceCapabilities } from '../../fs-layer/index.ts'
 import type { ServerService } from '../../proto/index.ts'
 import type { Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import { packageVersion } from '../observability/version.ts'
@@ -7,6 +8,8 @@ import type { Handlers } from './handlers.ts'
 export interface ServerServiceDependencies {
   readonly instance: string
   readonly runtimes: readonly RuntimeName[]
+  /** How views are mounted, and why so. */
+  readonly filesystem: Choice & { readonly capabilities: DeviceCapabilities }
   readonly probe: (runtime: RuntimeName) => Promise<Probe> | undefined
 }
 
@@ -14,25 +17,31 @@ export function serverService({
   instance,
   runtimes,
   probe,
+  filesystem,
 }: ServerServiceDependencies): Handlers<typeof ServerService> {
   const version = packageVersion()
+  const { device, reason } = filesystem
   return {
     getServerInfo: async () => ({
       version,
       instance,
       pid: process.pid,
+      filesystem: { device, reason, capabilities: abilities({ ...filesystem.capabilities }) },
       runtimes: await Promise.all(
         runtimes.map(async (name) => {
           const found = await probe(name)
-          const able = Object.entries(found?.capabilities ?? {}).flatMap(([ability, can]) => (can ? [ability] : []))
           return {
             type: runtimeType(name),
             available: found?.available ?? false,
             reason: found?.reason ?? '',
-            capabilities: able,
+            capabilities: abilities({ ...found?.capabilities }),
           }
         }),
       ),
     }),
   }
+}
+
+function abilities(capabilities: Readonly<Record<string, boolean>>): string[] {
+  return Object.entries(capabilities).flatMap(([ability, can]) => (can ? [ability] : []))
 }

@@ -14,11 +14,19 @@ it('flags become settings in the shape of the file', () => {
     'maxLabels=0',
     '--idle-exit',
     '9',
+    '--fs-device',
+    'kernel',
   ]
   expect(parseFlags(args)).toEqual({
     help: false,
     version: false,
-    settings: { dataDir: '/d', listen: '', idleExitSeconds: 9, limits: { pageSizeMax: 7, maxLabels: 0 } },
+    settings: {
+      dataDir: '/d',
+      listen: '',
+      idleExitSeconds: 9,
+      limits: { pageSizeMax: 7, maxLabels: 0 },
+      fs: { device: 'kernel' },
+    },
   })
 })
 

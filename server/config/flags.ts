@@ -13,6 +13,7 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
                        /run/croft-0/croft.sock for root)
   --listen [HOST:PORT] also on TCP (default: no; without a value 127.0.0.1:9000)
   --mount-dir DIR      where views are mounted
+  --fs-device DEVICE   how: kernel, fuse-native, or auto, which is the first that works (default)
   --log-level LEVEL    trace, debug, info, warn, error, fatal, silent (default: info)
   --log-format FORMAT  json or text (default: json)
   --idle-exit SECONDS  end when no client was connected and no sandbox ran for so long
@@ -43,6 +44,7 @@ export function parseFlags(args: readonly string[]): Flags {
   if (values.socket !== undefined) settings['socket'] = values.socket
   if (values.listen !== undefined) settings['listen'] = values.listen
   if (values['mount-dir'] !== undefined) settings['mountDir'] = values['mount-dir']
+  if (values['fs-device'] !== undefined) settings['fs'] = { device: values['fs-device'] }
   if (values['log-level'] !== undefined) settings['logLevel'] = values['log-level']
   if (values['log-format'] !== undefined) settings['logFormat'] = values['log-format']
   if (values['idle-exit'] !== undefined) settings['idleExitSeconds'] = wholeNumber('--idle-exit', values['idle-exit'])
@@ -70,6 +72,7 @@ function parse(args: string[]) {
         socket: { type: 'string' },
         listen: { type: 'string' },
         'mount-dir': { type: 'string' },
+        'fs-device': { type: 'string' },
         'log-level': { type: 'string' },
         'log-format': { type: 'string' },
         'idle-exit': { type: 'string' },

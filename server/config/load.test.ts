@@ -47,6 +47,15 @@ describe('where settings come from', () => {
     expect(config.limits).toMatchObject({ pageSizeMax: 6, pageSizeDefault: 3, maxLabels: 64 })
   })
 
+  it('the device can be chosen in each of them', () => {
+    expect(loadConfig({ uid: 0, env: {} }).fs.device).toBe('auto')
+    const file = fileWith('fs: { device: kernel }')
+    expect(loadConfig({ uid: 0, env: {}, file }).fs.device).toBe('kernel')
+    const env = { CROFT_FS_DEVICE: 'fuse-native' }
+    expect(loadConfig({ uid: 0, env, file }).fs.device).toBe('fuse-native')
+    expect(loadConfig({ uid: 0, env, file, flags: { fs: { device: 'auto' } } }).fs.device).toBe('auto')
+  })
+
   it('an empty file changes nothing', () => {
     expect(loadConfig({ uid: 0, env: {}, file: fileWith('') })).toEqual(loadConfig({ uid: 0, env: {} }))
   })
@@ -67,6 +76,7 @@ describe('settings that cannot be', () => {
     ['a limit of nothing', 'limits: { maxSandboxes: 0 }', /`limits.maxSandboxes`/],
     ['host users that end before they begin', 'hostUids: { first: 2000, last: 1999 }', /`hostUids.last`/],
     ['host users that are system users', 'hostUids: { first: 10, last: 1999 }', /`hostUids.first`/],
+    ['a device that there is not', 'fs: { device: floppy }', /`fs.device`/],
     ['a list', '- a', /is not a mapping/],
     ['no YAML', 'a: [', /cannot read the settings/],
   ]

@@ -4,7 +4,7 @@ import type { z } from 'zod'
 import { ConfigError } from './config-error.ts'
 import { limitsSchema } from './limits.ts'
 import { defaultDataDir, defaultMountDir, defaultSocket, type Surroundings } from './locations.ts'
-import { type Config, configSchema } from './schema.ts'
+import { type Config, configSchema, fsSchema } from './schema.ts'
 
 export interface Sources extends Surroundings {
   /** Settings from the command line, in the shape of the file. */
@@ -52,23 +52,32 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Settings {
   const settings: Settings = {}
   for (const key of Object.keys(configSchema.shape)) {
     const value = env[`CROFT_${capitals(key)}`]
-    if (value !== undefined && key !== 'limits' && key !== 'hostUids') settings[key] = numberOr(value, key)
+    if (value !== undefined && !NESTED.has(key)) settings[key] = numberOr(value, key)
   }
-  const limits = nested(env, 'CROFT_LIMITS_', Object.keys(limitsSchema.shape))
-  const hostUids = nested(env, 'CROFT_HOST_UIDS_', ['first', 'last'])
+  const limits = nested(env, 'CROFT_LIMITS_', Object.keys(limitsSchema.shape), Number)
+  const hostUids = nested(env, 'CROFT_HOST_UIDS_', ['first', 'last'], Number)
+  const fs = nested(env, 'CROFT_FS_', Object.keys(fsSchema.shape), String)
   if (limits !== undefined) settings['limits'] = limits
   if (hostUids !== undefined) settings['hostUids'] = hostUids
+  if (fs !== undefined) settings['fs'] = fs
   return settings
 }
 
-function nested(env: NodeJS.ProcessEnv, prefix: string, keys: readonly string[]): Settings | undefined {
+const NESTED: ReadonlySet<string> = new Set(['limits', 'hostUids', 'fs'])
+
+function nested(
+  env: NodeJS.ProcessEnv,
+  prefix: string,
+  keys: readonly string[],
+  parse: (value: string) => unknown,
+): Settings | undefined {
   const names = new Map(keys.map((key) => [prefix + capitals(key), key]))
   const found: Settings = {}
   for (const [name, value] of Object.entries(env)) {
     if (!name.startsWith(prefix) || value === undefined) continue
     const key = names.get(name)
     if (key === undefined) throw new ConfigError(`unknown environment variable ${name}`)
-    found[key] = Number(value)
+    found[key] = parse(value)
   }
   return Object.keys(found).length === 0 ? undefined : found
 }

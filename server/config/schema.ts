@@ -34,6 +34,11 @@ const listenSchema = z.string().transform((text, context): ListenAddress => {
   return z.NEVER
 })
 
+export const fsSchema = z.strictObject({
+  /** How views are mounted: `auto` is `kernel` where that works, else `fuse-native`. */
+  device: z.enum(['auto', 'kernel', 'fuse-native']).default('auto'),
+})
+
 /** What may stand in the file; what is absent has its default from `load.ts`. */
 export const configSchema = z.strictObject({
   dataDir: absolutePath,
@@ -45,6 +50,7 @@ export const configSchema = z.strictObject({
   /** For a sandbox that names none. */
   defaultRuntime: z.string().default('bwrap'),
   hostUids: hostUidsSchema.prefault({}),
+  fs: fsSchema.prefault({}),
   /** The server ends when for so many seconds no client was connected and no sandbox ran. Default: never. */
   idleExitSeconds: z
     .int()

@@ -1,3 +1,4 @@
+import type { HostDevice } from '../../fs-layer/index.ts'
 import { connectAgent } from '../../runtimes/agent/client.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import { Undo } from '../concurrency/undo.ts'
@@ -11,6 +12,8 @@ import type { Views } from './views.ts'
 export interface LaunchDependencies {
   readonly instance: string
   readonly views: Views
+  /** Through which views are mounted. */
+  readonly device: HostDevice
   readonly mountDirs: MountDirs
   /** Absent where the server is not root: everything then runs as the server's own user. */
   readonly hostUids: HostUids | undefined
@@ -24,7 +27,7 @@ export interface LaunchDependencies {
 export async function launch(
   sandbox: SandboxRecord,
   runtime: Runtime,
-  { instance, views, mountDirs, hostUids, log }: LaunchDependencies,
+  { instance, views, device, mountDirs, hostUids, log }: LaunchDependencies,
 ): Promise<RunningParts> {
   const undo = new Undo()
   try {
@@ -37,7 +40,7 @@ export async function launch(
 
     const view = await views.lease(sandbox, { uid: hostUid, gid: hostGid })
     undo.add(() => view.release())
-    await view.view.mount(dirs.view, { unprivileged: hostUid !== 0 })
+    await view.view.mount(dirs.view, { device, unprivileged: hostUid !== 0 })
     undo.add(() => view.view.unmount())
 
     const launched = await runtime.launch({

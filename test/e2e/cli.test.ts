@@ -122,6 +122,12 @@ describe('with a server', () => {
     expect(JSON.parse((await croft(['ls', '--json'])).stdout)).toEqual({ sandboxes: [] })
   })
 
+  test('doctor tells through which device views are mounted, and why', async () => {
+    const { filesystem } = JSON.parse((await croft(['doctor', '--json'])).stdout)
+    expect(filesystem).toMatchObject({ device: 'kernel', reason: expect.stringContaining('/dev/fuse') })
+    expect((await croft(['doctor'])).stdout).toMatch(/VIEWS\s+WHY\s+ABOUT\nkernel\s+kernel: Linux/)
+  })
+
   test('run passes on words that look like options of its own', async () => {
     const { stdout } = await croft(['run', project, '--', 'printf', '%s|', '--json', '--', '-c'])
     expect(stdout).toBe('--json|--|-c|')

@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process'
-import { platform } from 'node:os'
+import { constants, platform } from 'node:os'
 import { promisify } from 'node:util'
 import { OPCODES } from '../../protocol/constants.ts'
 import type { Log } from '../../protocol/log.ts'
@@ -7,7 +7,7 @@ import { CAPABILITIES } from '../capabilities.ts'
 import { type Device, DeviceError, type Mounted } from '../device.ts'
 import { describeErrno, EINVAL, loadSyscalls, MNT_DETACH } from '../kernel/syscalls.ts'
 import { checkTarget } from '../target.ts'
-import { type FuseNativeMount, loadFuseNative } from './binding.ts'
+import { type FuseNativeMount, loadFuseNative, type Operations } from './binding.ts'
 import { createOperations } from './operations.ts'
 
 /**
@@ -27,7 +27,8 @@ export function fuseNativeDevice(log: Log): Device {
       FuseNative.unmount = (path, done) => {
         detach(path).then(() => done(null), done)
       }
-      const fuse = new FuseNative(target, createOperations(filesystem, options.owner ?? us(), log), {
+      const operations = createOperations(filesystem, options.owner ?? us(), log)
+      const fuse = new FuseNative(target, operations, {
         allowOther: true,
         defaultPermissions: true,
         // The option list is joined by commas, and the package has no other way to ask for our inode numbers and for
@@ -42,7 +43,7 @@ export function fuseNativeDevice(log: Log): Device {
         throw new DeviceError('MOUNT_FAILED', `libfuse cannot mount on ${target}`, { cause })
       }
       filesystem.attach(null)
-      return mountedBy(fuse, target)
+      return mountedBy(fuse, target, operations)
     },
   }
 }
@@ -51,7 +52,7 @@ function us(): { uid: number; gid: number } {
   return { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 }
 }
 
-function mountedBy(fuse: FuseNativeMount, target: string): Mounted {
+function mountedBy(fuse: FuseNativeMount, target: string, operations: Operations): Mounted {
   let settleEnded: () => void
   const ended = new Promise<void>((resolve) => {
     settleEnded = resolve
@@ -63,12 +64,28 @@ function mountedBy(fuse: FuseNativeMount, target: string): Mounted {
     counts: new Uint32Array(OPCODES),
     noticesSent: async () => undefined,
     unmount() {
-      unmounting ??= settled((done) => fuse.close(done)).then(() => settleEnded())
+      unmounting ??= settled((done) => fuse.close(done)).then(() => {
+        retire(operations)
+        settleEnded()
+      })
       return unmounting
     },
     [Symbol.asyncDispose]: () => mounted.unmount(),
   }
   return mounted
+}
+
+/**
+ * Who still holds files of a mount that is gone gets ENOTCONN. The package keeps what it was given for as long as the
+ * process lives, so it must not lead to the filesystem any more.
+ */
+function retire(operations: Operations): void {
+  for (const name of Object.keys(operations)) {
+    operations[name] = (...args: unknown[]) => {
+      const done = args.at(-1)
+      if (typeof done === 'function') done(-constants.errno.ENOTCONN)
+    }
+  }
 }
 
 async function detach(target: string): Promise<void> {

@@ -7,7 +7,9 @@ export function addDoctor(program: Command): void {
   const command = program
     .command('doctor')
     .summary('show what the server can do here, and what is missing')
-    .description('Reaches the server, starting your own where none runs, and lists the runtimes it can use.')
+    .description(
+      'Reaches the server, starting your own where none runs, and lists how it mounts views and the runtimes it can use.',
+    )
   withServerFlags(command).action(async (flags: ServerFlags) => {
     await using server = await Server.connect(flags.server ?? {})
     const info = await server.info()
@@ -16,6 +18,9 @@ export function addDoctor(program: Command): void {
       return
     }
     process.stdout.write(`croft ${info.version} at ${server.address}, process ${info.pid}\n\n`)
+    const { device, reason, capabilities } = info.filesystem
+    printTable(['VIEWS', 'WHY', 'ABOUT'], [[device, reason, capabilities.join(', ')]])
+    process.stdout.write('\n')
     printTable(
       ['RUNTIME', 'AVAILABLE', 'ABOUT'],
       info.runtimes.map((each) => [

@@ -13,7 +13,7 @@ interface MountFlags {
   readonly preset: string
   readonly rule?: readonly Rule[]
   readonly delta?: string
-  readonly device: 'kernel' | 'fuse-native'
+  readonly device: 'auto' | 'kernel' | 'fuse-native'
   readonly json?: boolean
 }
 
@@ -27,7 +27,11 @@ export function addMount(program: Command): void {
     .option('--preset <name>', 'rules to begin with, or "empty"', DEFAULT_PRESET)
     .option('--rule <pattern=level>', 'add a rule: none, view, read or write; repeatable', parseRule)
     .option('--delta <dir>', 'keep what is written here (default: it is thrown away)')
-    .addOption(new Option('--device <name>', 'how to speak FUSE').choices(['kernel', 'fuse-native']).default('kernel'))
+    .addOption(
+      new Option('--device <name>', 'how to speak FUSE; auto is the first that works')
+        .choices(['auto', 'kernel', 'fuse-native'])
+        .default('auto'),
+    )
     .option('--json', 'print one JSON object, errors too')
     .addHelpText(
       'after',

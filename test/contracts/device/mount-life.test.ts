@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { Opcode } from '../../../fs-layer/protocol/constants.ts'
+import { needs } from '../../needs.ts'
 import { startServer } from './server-process.ts'
 
 const isMounted = (target: string) => fs.readFileSync('/proc/mounts', 'utf8').includes(` ${target} `)
@@ -54,6 +55,16 @@ describe('a mount by the kernel device', () => {
     const fd = fs.openSync(join(server.target, 'held'), 'r')
     await server.ask({ do: 'unmount' })
     expect(() => fs.fsyncSync(fd)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }))
+    fs.closeSync(fd)
+  })
+
+  it('of fuse-native ends for them too', async (context) => {
+    await needs(context, 'fuse-native')
+    await using server = await startServer({ device: 'fuse-native' })
+    fs.writeFileSync(join(server.target, 'held'), 'x')
+    const fd = fs.openSync(join(server.target, 'held'), 'r+')
+    await server.ask({ do: 'unmount' })
+    expect(() => fs.fstatSync(fd)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }))
     fs.closeSync(fd)
   })
 

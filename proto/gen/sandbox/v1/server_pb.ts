@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/server.proto.
  */
 export const file_sandbox_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCJnCgpTZXJ2ZXJJbmZvEg8KB3ZlcnNpb24YASABKAkSEAoIaW5zdGFuY2UYAiABKAkSKQoIcnVudGltZXMYAyADKAsyFy5zYW5kYm94LnYxLlJ1bnRpbWVJbmZvEgsKA3BpZBgEIAEoBSJtCgtSdW50aW1lSW5mbxIlCgR0eXBlGAEgASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRIRCglhdmFpbGFibGUYAiABKAgSDgoGcmVhc29uGAMgASgJEhQKDGNhcGFiaWxpdGllcxgEIAMoCTJaCg1TZXJ2ZXJTZXJ2aWNlEkkKDUdldFNlcnZlckluZm8SIC5zYW5kYm94LnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GhYuc2FuZGJveC52MS5TZXJ2ZXJJbmZvYgZwcm90bzM", [file_sandbox_v1_sandbox]);
+  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKXAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8iRgoORmlsZXN5c3RlbUluZm8SDgoGZGV2aWNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIUCgxjYXBhYmlsaXRpZXMYAyADKAkibQoLUnVudGltZUluZm8SJQoEdHlwZRgBIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSEQoJYXZhaWxhYmxlGAIgASgIEg4KBnJlYXNvbhgDIAEoCRIUCgxjYXBhYmlsaXRpZXMYBCADKAkyWgoNU2VydmVyU2VydmljZRJJCg1HZXRTZXJ2ZXJJbmZvEiAuc2FuZGJveC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoWLnNhbmRib3gudjEuU2VydmVySW5mb2IGcHJvdG8z", [file_sandbox_v1_sandbox]);
 
 /**
  * @generated from message sandbox.v1.GetServerInfoRequest
@@ -54,6 +54,11 @@ export type ServerInfo = Message<"sandbox.v1.ServerInfo"> & {
    * @generated from field: int32 pid = 4;
    */
   pid: number;
+
+  /**
+   * @generated from field: sandbox.v1.FilesystemInfo filesystem = 5;
+   */
+  filesystem?: FilesystemInfo | undefined;
 };
 
 /**
@@ -62,6 +67,39 @@ export type ServerInfo = Message<"sandbox.v1.ServerInfo"> & {
  */
 export const ServerInfoSchema: GenMessage<ServerInfo> = /*@__PURE__*/
   messageDesc(file_sandbox_v1_server, 1);
+
+/**
+ * How the views of sandboxes are mounted.
+ *
+ * @generated from message sandbox.v1.FilesystemInfo
+ */
+export type FilesystemInfo = Message<"sandbox.v1.FilesystemInfo"> & {
+  /**
+   * kernel or fuse-native.
+   *
+   * @generated from field: string device = 1;
+   */
+  device: string;
+
+  /**
+   * Why this one, and where it was not the first choice, why not that.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+
+  /**
+   * @generated from field: repeated string capabilities = 3;
+   */
+  capabilities: string[];
+};
+
+/**
+ * Describes the message sandbox.v1.FilesystemInfo.
+ * Use `create(FilesystemInfoSchema)` to create a new message.
+ */
+export const FilesystemInfoSchema: GenMessage<FilesystemInfo> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_server, 2);
 
 /**
  * @generated from message sandbox.v1.RuntimeInfo
@@ -95,7 +133,7 @@ export type RuntimeInfo = Message<"sandbox.v1.RuntimeInfo"> & {
  * Use `create(RuntimeInfoSchema)` to create a new message.
  */
 export const RuntimeInfoSchema: GenMessage<RuntimeInfo> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_server, 2);
+  messageDesc(file_sandbox_v1_server, 3);
 
 /**
  * @generated from service sandbox.v1.ServerService
