@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import type { Stat } from '../../fixtures/caller/calls.ts'
-import { type Case, conformance, USER } from './places.ts'
+import { type Case, type Cases, USER } from './places.ts'
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT] = [0, 1, 2, 0o100]
 const [XATTR_CREATE, XATTR_REPLACE] = [1, 2]
@@ -19,7 +19,7 @@ async function changed({ c }: Case, path: string, call: () => Promise<unknown>):
   return (['mtime', 'ctime'] as const).filter((time) => after[time] !== before[time])
 }
 
-conformance('attributes', {
+export const ATTRIBUTES: Cases = {
   'each call changes the times that POSIX says, of the inode and of its directory': async (given) => {
     const { c } = given
     const rw = await c.open('file', O_RDWR)
@@ -243,4 +243,4 @@ conformance('attributes', {
     expect(blocks).toBeGreaterThan(bfree)
     expect(files).toBeGreaterThan(ffree)
   },
-})
+}

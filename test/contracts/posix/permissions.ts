@@ -1,20 +1,14 @@
 import { expect } from 'vitest'
-import { type Caller, startCaller } from '../../fixtures/caller/caller.ts'
+import { startCaller } from '../../fixtures/caller/caller.ts'
 import { outcome } from './outcome.ts'
-import { type Case, conformance, USER } from './places.ts'
+import { type Cases, STRANGER, USER } from './places.ts'
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_NOATIME] = [0, 1, 2, 0o100, 0o200, 0o1000, 0o1000000]
 const S_IFIFO = 0o010000
 const [F_OK, X_OK, W_OK, R_OK] = [0, 1, 2, 4]
 const AT_EACCESS = 0x200
 const EXCHANGE = 2
-const OTHER = 23_456
 const GROUP = 34_567
-
-/** A user whom nothing here belongs to. */
-async function stranger({ dir }: Case): Promise<Caller> {
-  return await startCaller(dir, OTHER)
-}
 
 /** Each call of `calls` by a user who may not: what it answers, by its name. */
 async function expectErrors(calls: Readonly<Record<string, readonly [string, () => Promise<unknown>]>>): Promise<void> {
@@ -28,9 +22,9 @@ async function expectErrors(calls: Readonly<Record<string, readonly [string, () 
 }
 
 // Each case is set up by whoever owns the files, or root; the calls are a stranger's.
-conformance('permissions', {
+export const PERMISSIONS: Cases = {
   'who may only read a file changes nothing of it': async (given) => {
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await given.c.chmod('file', 0o644)
     await expectErrors({
       'open to read': ['ok', async () => other.close(await other.open('file', O_RDONLY))],
@@ -41,7 +35,7 @@ conformance('permissions', {
       'open what is there to make it': ['EACCES', () => other.open('file', O_WRONLY | O_CREAT)],
       truncate: ['EACCES', () => other.truncate('file', 0)],
       chmod: ['EPERM', () => other.chmod('file', 0o777)],
-      'chown to oneself': ['EPERM', () => other.chown('file', OTHER, OTHER)],
+      'chown to oneself': ['EPERM', () => other.chown('file', STRANGER, STRANGER)],
       'times of its own': ['EPERM', () => other.utimes('file', [1, 0], [1, 0])],
       'one time of its own': ['EPERM', () => other.utimes('file', 'omit', [1, 0])],
       'the time it is': ['EACCES', () => other.utimes('file', 'now', 'now')],
@@ -56,7 +50,7 @@ conformance('permissions', {
     })
   },
   'who may write to a file of another still does not own it': async (given) => {
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await given.c.chmod('file', 0o666)
     await expectErrors({
       'open to cut': ['ok', async () => other.close(await other.open('file', O_WRONLY | O_TRUNC))],
@@ -65,11 +59,11 @@ conformance('permissions', {
       'the time it is, and one of its own': ['EPERM', () => other.utimes('file', 'now', [1, 0])],
       'set an attribute': ['ok', () => other.setxattr('file', 'user.a', '1')],
       chmod: ['EPERM', () => other.chmod('file', 0o777)],
-      chown: ['EPERM', () => other.chown('file', OTHER, OTHER)],
+      chown: ['EPERM', () => other.chown('file', STRANGER, STRANGER)],
     })
   },
   'who may not look at a file does not open it': async (given) => {
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await given.c.chmod('file', 0o600)
     await expectErrors({
       'open to read': ['EACCES', () => other.open('file', O_RDONLY)],
@@ -82,7 +76,7 @@ conformance('permissions', {
   },
   'who may not write to a directory changes no name in it': async (given) => {
     const { c } = given
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await c.mkdir('dir/sub')
     await c.chmod('dir/inner', 0o666)
     await c.chmod('dir', 0o755)
@@ -107,7 +101,7 @@ conformance('permissions', {
   },
   'who may not search a directory reaches nothing in it': async (given) => {
     const { c } = given
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await c.chmod('dir', 0o744)
     await expectErrors({
       readdir: ['ok', () => other.readdir('dir')],
@@ -133,7 +127,7 @@ conformance('permissions', {
   'in a sticky directory only what is theirs is removed, moved or replaced': async (given) => {
     const { c } = given
     given.able('callers')
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await c.mkdir('shared')
     await c.chmod('shared', 0o1777)
     await c.writeFile('shared/file', 'f')
@@ -154,7 +148,7 @@ conformance('permissions', {
   'an exchange needs the right to both names': async (given) => {
     const { c } = given
     given.able('callers', 'renameFlags')
-    await using other = await stranger(given)
+    const other = await given.stranger()
     await c.mkdir('shared')
     await c.chmod('shared', 0o1777)
     await c.writeFile('shared/file', 'f')
@@ -166,7 +160,7 @@ conformance('permissions', {
   },
   'a directory of another does not move to another parent': async (given) => {
     const { c } = given
-    await using other = await stranger(given)
+    const other = await given.stranger()
     for (const name of ['from', 'to']) {
       await c.mkdir(name)
       await c.chmod(name, 0o777)
@@ -182,13 +176,13 @@ conformance('permissions', {
   'a group has what the group bits give, and no more of what others have': async (given) => {
     const { c, uid } = given
     if (uid !== 0) return
-    await using other = await stranger(given)
-    await c.chown('file', USER, OTHER)
+    const other = await given.stranger()
+    await c.chown('file', USER, STRANGER)
     await c.chmod('file', 0o604)
     expect(await other.errno('open', 'file', O_RDONLY)).toBe('EACCES')
     await c.chmod('file', 0o040)
     await other.close(await other.open('file', O_RDONLY))
-    await c.chown('file', OTHER, GROUP)
+    await c.chown('file', STRANGER, GROUP)
     await c.chmod('file', 0o066)
     expect(await other.errno('open', 'file', O_RDONLY)).toBe('EACCES')
   },
@@ -218,7 +212,7 @@ conformance('permissions', {
   },
   'a write by another clears the bits that would run it as its owner': async (given) => {
     const { c } = given
-    await using other = await stranger(given)
+    const other = await given.stranger()
     for (const how of ['write', 'truncate', 'open to cut'] as const) {
       await c.chmod('file', 0o6777)
       if (how === 'truncate') await other.truncate('file', 1)
@@ -230,4 +224,4 @@ conformance('permissions', {
       expect({ how, mode: (await c.lstat('file')).mode & 0o7777 }).toEqual({ how, mode: 0o777 })
     }
   },
-})
+}

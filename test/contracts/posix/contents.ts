@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { conformance } from './places.ts'
+import type { Cases } from './places.ts'
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND] = [0, 1, 2, 0o100, 0o200, 0o1000, 0o2000]
 const [O_DIRECT, O_TMPFILE] = [0o40000, 0o20200000]
@@ -8,7 +8,7 @@ const [KEEP_SIZE, PUNCH_HOLE, COLLAPSE, ZERO_RANGE] = [1, 2, 8, 16]
 const [LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN] = [1, 2, 4, 8]
 const GIB = 2 ** 30
 
-conformance('contents', {
+export const CONTENTS: Cases = {
   'what is written anywhere is read there, zeros where nothing was': async ({ c }) => {
     const fd = await c.open('file', O_RDWR)
     await c.write(fd, 'Y', 1)
@@ -235,4 +235,4 @@ conformance('contents', {
     await c.fsync(directory)
     await c.close(directory)
   },
-})
+}

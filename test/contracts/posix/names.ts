@@ -1,14 +1,15 @@
 import { expect } from 'vitest'
-import { conformance } from './places.ts'
+import type { Cases } from './places.ts'
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_DIRECTORY, O_NOFOLLOW] = [
   0, 1, 2, 0o100, 0o200, 0o200000, 0o400000,
 ]
+const S_IFMT = 0o170000
 const [S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK] = [0o100000, 0o010000, 0o140000, 0o020000, 0o060000]
 const [NOREPLACE, EXCHANGE] = [1, 2]
 const LONG = 'n'.repeat(255)
 
-conformance('names', {
+export const NAMES: Cases = {
   'a missing name is ENOENT, to every call': async ({ c }) => {
     expect(await c.errno('open', 'missing', O_RDONLY)).toBe('ENOENT')
     expect(await c.errno('lstat', 'missing')).toBe('ENOENT')
@@ -40,6 +41,44 @@ conformance('names', {
     expect(await c.errno('open', 'loop', O_RDONLY)).toBe('ELOOP')
     expect(await c.errno('stat', 'loop/x')).toBe('ELOOP')
     expect(await c.errno('open', 'link', O_RDONLY | O_NOFOLLOW)).toBe('ELOOP')
+  },
+  'forty links in a row are followed, one more is ELOOP': async ({ c }) => {
+    await c.symlink('file', 'l1')
+    for (let at = 2; at <= 41; at++) await c.symlink(`l${at - 1}`, `l${at}`)
+    expect(await c.readFile('l40')).toBe('hello')
+    expect(await c.errno('open', 'l41', O_RDONLY)).toBe('ELOOP')
+    expect(await c.readlink('l41')).toBe('l40')
+  },
+  'a slash at the end asks for a directory': async ({ c }) => {
+    expect(await c.errno('open', 'new/', O_CREAT | O_WRONLY)).toBe('EISDIR')
+    expect(await c.errno('open', 'file/', O_RDONLY)).toBe('ENOTDIR')
+    expect(await c.errno('mknod', 'new/', S_IFIFO | 0o644)).toBe('ENOENT')
+    expect(await c.errno('symlink', 'x', 'new/')).toBe('ENOENT')
+    expect(await c.errno('link', 'file', 'new/')).toBe('ENOENT')
+    expect(await c.errno('rename', 'file', 'new/')).toBe('ENOTDIR')
+    expect(await c.errno('unlink', 'file/')).toBe('ENOTDIR')
+    expect(await c.errno('unlink', 'link/')).toBe('ENOTDIR')
+    await c.mkdir('new/')
+    await c.rename('new/', 'newer/')
+    await c.rmdir('newer/')
+  },
+  'a dot names what is there already, and is neither moved nor removed': async ({ c }) => {
+    expect(await c.errno('mkdir', '.')).toBe('EEXIST')
+    expect(await c.errno('mkdir', 'dir/..')).toBe('EEXIST')
+    expect(await c.errno('open', '.', O_CREAT | O_EXCL | O_WRONLY)).toBe('EEXIST')
+    expect(await c.errno('unlink', '.')).toBe('EISDIR')
+    expect(await c.errno('rmdir', 'empty/.')).toBe('EINVAL')
+    expect(await c.errno('link', '.', 'other')).toBe('EPERM')
+    expect(await c.errno('rename', 'dir/.', 'other')).toBe('EBUSY')
+    expect(await c.errno('rename', 'dir', 'empty/..')).toBe('EBUSY')
+    expect((await c.lstat('dir/..')).ino).toBe((await c.lstat('.')).ino)
+  },
+  'a dangling link is made through, but not when none is wanted': async ({ c }) => {
+    await c.symlink('target', 'dangling')
+    expect(await c.errno('open', 'dangling', O_CREAT | O_WRONLY | O_NOFOLLOW)).toBe('ELOOP')
+    expect(await c.errno('mkdir', 'dangling/sub')).toBe('ENOENT')
+    await c.close(await c.open('dangling', O_CREAT | O_WRONLY))
+    expect((await c.lstat('target')).size).toBe(0)
   },
   'a name of 255 bytes is taken, one of 256 is ENAMETOOLONG to every call': async ({ c }) => {
     await c.writeFile(LONG, 'long')
@@ -196,6 +235,19 @@ conformance('names', {
     expect(await c.errno('mknod', 'null', S_IFCHR | 0o666, 0x103)).toBe('EPERM')
     expect(await c.errno('mknod', 'disk', S_IFBLK | 0o666, 0x800)).toBe('EPERM')
   },
+  'a socket has a name that others connect to': async ({ c, d }) => {
+    await c.listen('sock')
+    expect((await d.lstat('sock')).mode & S_IFMT).toBe(S_IFSOCK)
+    await d.connect('sock')
+    expect(await d.errno('listen', 'sock')).toBe('EADDRINUSE')
+    expect(await d.errno('open', 'sock', O_RDWR)).toBe('ENXIO')
+    await c.mknod('nobody', S_IFSOCK | 0o644)
+    expect(await d.errno('connect', 'nobody')).toBe('ECONNREFUSED')
+    expect(await d.errno('connect', 'file')).toBe('ECONNREFUSED')
+    await d.rename('sock', 'moved')
+    await d.connect('moved')
+    expect(await d.errno('connect', 'sock')).toBe('ENOENT')
+  },
   'a FIFO carries bytes from one process to another': async ({ c, d }) => {
     await c.mknod('fifo', S_IFIFO | 0o644)
     const reader = await c.open('fifo', O_RDWR)
@@ -234,4 +286,4 @@ conformance('names', {
     expect((await c.lstat('.')).nlink).toBe(0)
     await c.chdir(dir)
   },
-})
+}

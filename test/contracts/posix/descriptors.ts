@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { outcome } from './outcome.ts'
-import { type Case, conformance } from './places.ts'
+import type { Case, Cases } from './places.ts'
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_APPEND, O_NONBLOCK, O_PATH] = [0, 1, 2, 0o100, 0o2000, 0o4000, 0o10000000]
 const S_IFIFO = 0o010000
@@ -26,7 +26,7 @@ async function expectOnDescriptors(
   for (const fd of Object.values(fds)) await c.close(fd)
 }
 
-conformance('descriptors', {
+export const DESCRIPTORS: Cases = {
   'a descriptor answers by what is open and how': async (given) => {
     const { c } = given
     await c.mknod('fifo', S_IFIFO | 0o644)
@@ -197,4 +197,4 @@ conformance('descriptors', {
     expect(await c.errno('execute', './program')).toBe('EACCES')
     expect(await c.errno('execute', './dir')).toBe('EACCES')
   },
-})
+}
