@@ -19,7 +19,9 @@ export interface ServerInfo {
 export interface FilesystemInfo {
   /** Empty where the server is too old to say. */
   readonly device: string
-  /** Why this one, and where it was not the first choice, why not that. */
+  /** Where it is not, no sandbox can be started. */
+  readonly available: boolean
+  /** Why this one, and where it was not the first choice, or none works, why not that. */
   readonly reason: string
   readonly capabilities: readonly string[]
 }
@@ -78,6 +80,7 @@ export class Server implements AsyncDisposable {
       pid: info.pid,
       filesystem: {
         device: info.filesystem?.device ?? '',
+        available: info.filesystem?.available ?? false,
         reason: info.filesystem?.reason ?? '',
         capabilities: info.filesystem?.capabilities ?? [],
       },

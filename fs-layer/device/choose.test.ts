@@ -20,17 +20,24 @@ describe('the choice of a device', () => {
     ['kernel', YES, NO, 'kernel', 'kernel: it was tried'],
     ['fuse-native', YES, YES, 'fuse-native', 'fuse-native: it was tried'],
   ] as const)('%s, kernel %o, fuse-native %o: %s', async (wanted, kernel, fuseNative, device, reason) => {
-    expect(await chooseDevice(wanted, probes(kernel, fuseNative))).toEqual({ device, reason })
+    expect(await chooseDevice(wanted, probes(kernel, fuseNative))).toEqual({ device, able: true, reason })
   })
 
   it.each([
-    ['auto', NO, NO, 'not kernel: it is missing; not fuse-native: it is missing'],
     ['kernel', NO, YES, 'not kernel: it is missing'],
     ['fuse-native', YES, NO, 'not fuse-native: it is missing'],
-  ] as const)('%s, kernel %o, fuse-native %o: none, and each is said why', async (wanted, kernel, fuseNative, why) => {
+  ] as const)('%s by name, kernel %o, fuse-native %o: refused, and why', async (wanted, kernel, fuseNative, why) => {
     await expect(chooseDevice(wanted, probes(kernel, fuseNative))).rejects.toMatchObject({
       code: 'DEVICE_MISSING',
-      message: `no device can mount views here: ${why}`,
+      message: `views cannot be mounted as wanted: ${why}`,
+    })
+  })
+
+  it('is the kernel where neither works, and says of each why not', async () => {
+    expect(await chooseDevice('auto', probes(NO, NO))).toEqual({
+      device: 'kernel',
+      able: false,
+      reason: 'not kernel: it is missing; not fuse-native: it is missing',
     })
   })
 

@@ -20,13 +20,13 @@ export function serverService({
   filesystem,
 }: ServerServiceDependencies): Handlers<typeof ServerService> {
   const version = packageVersion()
-  const { device, reason } = filesystem
+  const { device, able, reason } = filesystem
   return {
     getServerInfo: async () => ({
       version,
       instance,
       pid: process.pid,
-      filesystem: { device, reason, capabilities: abilities({ ...filesystem.capabilities }) },
+      filesystem: { device, available: able, reason, capabilities: abilities({ ...filesystem.capabilities }) },
       runtimes: await Promise.all(
         runtimes.map(async (name) => {
           const found = await probe(name)

@@ -124,8 +124,12 @@ describe('with a server', () => {
 
   test('doctor tells through which device views are mounted, and why', async () => {
     const { filesystem } = JSON.parse((await croft(['doctor', '--json'])).stdout)
-    expect(filesystem).toMatchObject({ device: 'kernel', reason: expect.stringContaining('/dev/fuse') })
-    expect((await croft(['doctor'])).stdout).toMatch(/VIEWS\s+WHY\s+ABOUT\nkernel\s+kernel: Linux/)
+    expect(filesystem).toMatchObject({
+      device: 'kernel',
+      available: true,
+      reason: expect.stringContaining('/dev/fuse'),
+    })
+    expect((await croft(['doctor'])).stdout).toMatch(/VIEWS\s+AVAILABLE\s+WHY\s+ABOUT\nkernel\s+yes\s+kernel: Linux/)
   })
 
   test('run passes on words that look like options of its own', async () => {

@@ -18,8 +18,11 @@ export function addDoctor(program: Command): void {
       return
     }
     process.stdout.write(`croft ${info.version} at ${server.address}, process ${info.pid}\n\n`)
-    const { device, reason, capabilities } = info.filesystem
-    printTable(['VIEWS', 'WHY', 'ABOUT'], [[device, reason, capabilities.join(', ')]])
+    const { device, available, reason, capabilities } = info.filesystem
+    printTable(
+      ['VIEWS', 'AVAILABLE', 'WHY', 'ABOUT'],
+      [[device, available ? 'yes' : 'no', reason, capabilities.join(', ')]],
+    )
     process.stdout.write('\n')
     printTable(
       ['RUNTIME', 'AVAILABLE', 'ABOUT'],

@@ -156,3 +156,46 @@ describe('a mount by the kernel device', () => {
     expect(fs.existsSync(join(two.target, 'f'))).toBe(false)
   })
 })
+
+describe('a mount over a stream', () => {
+  beforeEach((context) => needs(context, 'root', 'fuse'))
+
+  it('goes with its far side when it is unmounted, and ends for those who still hold a file', async () => {
+    await using server = await startServer({ device: 'stream' })
+    fs.writeFileSync(join(server.target, 'held'), 'x')
+    const fd = fs.openSync(join(server.target, 'held'), 'r')
+    await server.ask({ do: 'unmount' })
+    await server.pump?.ended
+    expect(isMounted(server.target)).toBe(false)
+    expect(() => fs.fsyncSync(fd)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }))
+    fs.closeSync(fd)
+  })
+
+  for (const end of ['terminate', 'kill'] as const) {
+    it(`goes when ${end === 'kill' ? 'the process that serves it was killed' : 'its thread was terminated'}`, async () => {
+      await using server = await startServer({ device: 'stream' })
+      fs.writeFileSync(join(server.target, 'f'), 'x')
+      await (end === 'kill' ? server.kill() : server.ask({ do: 'terminate' }))
+      await server.pump?.ended
+      expect(isMounted(server.target)).toBe(false)
+    })
+  }
+
+  it('says that it has ended when its far side was killed', async () => {
+    await using server = await startServer({ device: 'stream' })
+    const ended = server.ask({ do: 'awaitEnd' })
+    await server.pump?.kill()
+    await ended
+    expect(() => fs.statSync(server.target)).toThrow(expect.objectContaining({ code: 'ENOTCONN' }))
+    execFileSync('umount', [server.target])
+  })
+
+  it('gathers writes in the far kernel, and fsync brings them', async () => {
+    await using server = await startServer({ device: 'stream', options: { writeback: true } })
+    const fd = fs.openSync(join(server.target, 'f'), 'w+')
+    for (let i = 0; i < 100; i++) fs.writeSync(fd, 'x'.repeat(10))
+    fs.fsyncSync(fd)
+    expect(((await server.ask({ do: 'counts' })) as number[])[Opcode.WRITE]).toBe(1)
+    fs.closeSync(fd)
+  })
+})

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/server.proto.
  */
 export const file_sandbox_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKXAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8iRgoORmlsZXN5c3RlbUluZm8SDgoGZGV2aWNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIUCgxjYXBhYmlsaXRpZXMYAyADKAkibQoLUnVudGltZUluZm8SJQoEdHlwZRgBIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSEQoJYXZhaWxhYmxlGAIgASgIEg4KBnJlYXNvbhgDIAEoCRIUCgxjYXBhYmlsaXRpZXMYBCADKAkyWgoNU2VydmVyU2VydmljZRJJCg1HZXRTZXJ2ZXJJbmZvEiAuc2FuZGJveC52MS5HZXRTZXJ2ZXJJbmZvUmVxdWVzdBoWLnNhbmRib3gudjEuU2VydmVySW5mb2IGcHJvdG8z", [file_sandbox_v1_sandbox]);
+  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKXAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8iWQoORmlsZXN5c3RlbUluZm8SDgoGZGV2aWNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIUCgxjYXBhYmlsaXRpZXMYAyADKAkSEQoJYXZhaWxhYmxlGAQgASgIIm0KC1J1bnRpbWVJbmZvEiUKBHR5cGUYASABKA4yFy5zYW5kYm94LnYxLlJ1bnRpbWVUeXBlEhEKCWF2YWlsYWJsZRgCIAEoCBIOCgZyZWFzb24YAyABKAkSFAoMY2FwYWJpbGl0aWVzGAQgAygJMloKDVNlcnZlclNlcnZpY2USSQoNR2V0U2VydmVySW5mbxIgLnNhbmRib3gudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaFi5zYW5kYm94LnYxLlNlcnZlckluZm9iBnByb3RvMw", [file_sandbox_v1_sandbox]);
 
 /**
  * @generated from message sandbox.v1.GetServerInfoRequest
@@ -82,7 +82,7 @@ export type FilesystemInfo = Message<"sandbox.v1.FilesystemInfo"> & {
   device: string;
 
   /**
-   * Why this one, and where it was not the first choice, why not that.
+   * Why this one, and where it was not the first choice, or none works, why not that.
    *
    * @generated from field: string reason = 2;
    */
@@ -92,6 +92,11 @@ export type FilesystemInfo = Message<"sandbox.v1.FilesystemInfo"> & {
    * @generated from field: repeated string capabilities = 3;
    */
   capabilities: string[];
+
+  /**
+   * @generated from field: bool available = 4;
+   */
+  available: boolean;
 };
 
 /**

@@ -1,3 +1,4 @@
+import { chownSync } from 'node:fs'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { ChangeKind, PatternType, Permission, SandboxStatus } from '../../proto/index.ts'
 import { collect } from '../fixtures/collect.ts'
@@ -6,6 +7,7 @@ import { removeServerDir, ServerProcess, temporaryServerDir, type Wire } from '.
 import { codebaseWith } from '../fixtures/wire-codebase.ts'
 import { has, needs } from '../needs.ts'
 
+const NOBODY = 65_534
 const NEEDS = ['root', 'fuse', 'bwrap', 'fuse-native'] as const
 
 let dir: string
@@ -35,7 +37,11 @@ const bytes = (text: string) => Buffer.from(text)
 describe('a server whose views go through libfuse 2', () => {
   it('says so, and why, in its log and when it is asked', async () => {
     const { filesystem } = await wire.server.getServerInfo({})
-    expect(filesystem).toMatchObject({ device: 'fuse-native', reason: expect.stringContaining('libfuse.so.2') })
+    expect(filesystem).toMatchObject({
+      device: 'fuse-native',
+      available: true,
+      reason: expect.stringContaining('libfuse.so.2'),
+    })
     expect(filesystem?.capabilities).not.toContain('renameFlags')
     expect(server.log.split('\n').filter((line) => line.includes('chose how views are mounted'))).toHaveLength(1)
   })
@@ -95,11 +101,29 @@ describe('a server whose views go through libfuse 2', () => {
   })
 })
 
-describe('a server that is to use a device', () => {
-  it('that there is not is refused by its setting', async () => {
+describe('a server', () => {
+  it('that is to use a device that there is not is refused by its setting', async () => {
     const elsewhere = temporaryServerDir()
     try {
       await expect(ServerProcess.start(elsewhere, '--fs-device', 'floppy')).rejects.toThrow(/`fs.device`/)
+    } finally {
+      removeServerDir(elsewhere)
+    }
+  })
+
+  it('that may mount nothing runs all the same and says why; one that is told to by name does not', async () => {
+    const elsewhere = temporaryServerDir()
+    chownSync(elsewhere, NOBODY, NOBODY)
+    try {
+      await using other = await ServerProcess.start(elsewhere, { uid: NOBODY })
+      expect((await other.wire.server.getServerInfo({})).filesystem).toMatchObject({
+        available: false,
+        reason: expect.stringMatching(/not kernel: \/dev\/fuse cannot be opened .*; not fuse-native: it needs root/),
+      })
+      await other.end('SIGTERM')
+      await expect(ServerProcess.start(elsewhere, { uid: NOBODY }, '--fs-device', 'kernel')).rejects.toThrow(
+        /`fs.device`: views cannot be mounted as wanted: not kernel/,
+      )
     } finally {
       removeServerDir(elsewhere)
     }
