@@ -5,7 +5,7 @@ import type { Filesystem, Notifier } from '../../protocol/filesystem.ts'
 import { streamDevice } from './device.ts'
 import { MAX_LATE_BYTES, MAX_LATE_REQUESTS, MAX_WAITING_NOTICE_BYTES } from './limits.ts'
 
-const GETATTR = request(Opcode.STATFS, Buffer.alloc(0))
+const STATFS = request(Opcode.STATFS, Buffer.alloc(0))
 
 describe('a stream device', () => {
   it('agrees on the protocol, and passes no file through', async () => {
@@ -18,7 +18,7 @@ describe('a stream device', () => {
   })
 
   it.each([
-    ['something before INIT', [GETATTR], /did not begin with INIT/],
+    ['something before INIT', [STATFS], /did not begin with INIT/],
     ['a length less than a header', [u32s(39, 0, 0, 0, 0, 0, 0, 0, 0, 0)], /no request/],
     ['more than the longest request', [u32s(REQUEST_BYTES + 1)], /no request/],
   ] as const)('ends with %s, and says so in one line', async (_, sent, reason) => {

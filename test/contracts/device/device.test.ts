@@ -1,7 +1,8 @@
 import { execFileSync } from 'node:child_process'
 import fs from 'node:fs'
 import { join } from 'node:path'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it, type TestContext } from 'vitest'
+import { CAPABILITIES, type DeviceCapabilities } from '../../../fs-layer/device/capabilities.ts'
 import { Opcode } from '../../../fs-layer/protocol/constants.ts'
 import { has, lacks, needs } from '../../needs.ts'
 import { type Server, startServer } from './server-process.ts'
@@ -10,7 +11,7 @@ const USER = 12_345
 
 // The calls here block this process, never the one that serves.
 
-// `full`: what libfuse 2 cannot. See `DeviceCapabilities`.
+// `full`: it speaks the protocol itself.
 describe.each([
   { device: 'kernel', full: true, who: 'root', uid: 0 },
   { device: 'kernel', full: true, who: 'an ordinary user', uid: USER },
@@ -23,6 +24,10 @@ describe.each([
   const at = (...names: string[]) => join(server.target, ...names)
   const counts = async () => (await server.ask({ do: 'counts' })) as number[]
 
+  const able = (context: TestContext, ...abilities: (keyof DeviceCapabilities)[]) => {
+    const missing = abilities.find((ability) => !CAPABILITIES[device][ability])
+    if (missing !== undefined) lacks(context, `${missing} (${device})`)
+  }
   const wanted = full ? (['root', 'fuse'] as const) : (['root', 'fuse', 'fuse-native'] as const)
 
   beforeAll(async () => {
@@ -51,7 +56,7 @@ describe.each([
   })
 
   it('answers a warm stat and a repeated miss without any request', async (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'notices')
     fs.writeFileSync(at('warm'), 'x')
     fs.statSync(at('warm'))
     expect(fs.existsSync(at('missing'))).toBe(false)
@@ -71,7 +76,7 @@ describe.each([
   })
 
   it('lists a directory that has not changed without any request', async (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'notices')
     fs.mkdirSync(at('listed'))
     fs.writeFileSync(at('listed', 'entry'), '')
     fs.readdirSync(at('listed'))
@@ -88,7 +93,7 @@ describe.each([
   })
 
   it('keeps names that are no UTF-8', (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'byteNames')
     const name = Buffer.concat([Buffer.from(`${server.target}/`), Buffer.from([0xff, 0xfe, 0x01])])
     fs.writeFileSync(name, 'bytes')
     const listed = fs.readdirSync(server.target, { encoding: 'buffer' })
@@ -105,7 +110,7 @@ describe.each([
   })
 
   it('shows one link less at once when one of two names is removed', (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'inodes')
     fs.writeFileSync(at('stays'), '')
     fs.linkSync(at('stays'), at('goes'))
     fs.unlinkSync(at('goes'))
@@ -120,7 +125,7 @@ describe.each([
   })
 
   it('shows no link of a file that is unlinked while open', (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'inodes')
     fs.writeFileSync(at('gone'), 'still here')
     const fd = fs.openSync(at('gone'), 'r')
     fs.unlinkSync(at('gone'))
@@ -158,7 +163,7 @@ describe.each([
   })
 
   it('sets modes and times, older than 1970 too', (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'times')
     fs.writeFileSync(at('times'), '')
     fs.chmodSync(at('times'), 0o4711)
     expect(fs.statSync(at('times')).mode & 0o7777).toBe(0o4711)
@@ -191,7 +196,7 @@ describe.each([
   })
 
   it('exchanges two names in one step, and does not replace when told not to', (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'renameFlags')
     fs.writeFileSync(at('left'), 'left')
     fs.writeFileSync(at('right'), 'right')
     const script = [
@@ -207,7 +212,7 @@ describe.each([
   })
 
   it('allocates, seeks for data and copies between files', (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'fallocate', 'seekHole', 'copyFileRange')
     const script = [
       'import os, sys',
       'a = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)',
@@ -238,7 +243,7 @@ describe.each([
   })
 
   it('shows a change that it did not make once the notice has arrived', async (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    able(context, 'notices')
     fs.writeFileSync(at('behind'), 'before')
     expect(fs.readFileSync(at('behind'), 'utf8')).toBe('before')
     await server.ask({ do: 'replace', name: 'behind', contents: 'after, and longer' })
@@ -252,8 +257,7 @@ describe.each([
     expect(fs.statSync(at('behind')).size).toBe(0)
   })
 
-  it('drops every reference when the kernel forgets', async (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+  it('drops every reference when the kernel forgets', async () => {
     const before = (await server.ask({ do: 'nodes' })) as number
     fs.mkdirSync(at('forgotten'))
     for (let i = 0; i < 50; i++) fs.writeFileSync(at('forgotten', `${i}`), 'x')
@@ -268,7 +272,7 @@ describe.each([
   })
 
   it('asks for FLUSH and OPENDIR once at most', async (context) => {
-    if (!full) lacks(context, 'what libfuse 2 does not pass on')
+    if (!full) lacks(context, 'a count of requests')
     const seen = await counts()
     expect(seen[Opcode.FLUSH]).toBeLessThanOrEqual(1)
     expect(seen[Opcode.OPENDIR]).toBeLessThanOrEqual(1)
