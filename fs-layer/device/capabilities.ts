@@ -23,11 +23,8 @@ export interface DeviceCapabilities {
   readonly tmpfile: boolean
   /** An extended attribute that does not fit the room that the caller has is refused (ERANGE). */
   readonly xattrRoom: boolean
-  /**
-   * Two names of one inode show one inode number and one count of links, at once, and a file that was unlinked while
-   * open has no name.
-   */
-  readonly inodes: boolean
+  /** What was removed while in use has no name any more (not even a hidden one), and can still be asked about. */
+  readonly removedInodes: boolean
 }
 
 const ALL = {
@@ -43,7 +40,7 @@ const ALL = {
   copyFileRange: true,
   tmpfile: true,
   xattrRoom: true,
-  inodes: true,
+  removedInodes: true,
 } as const
 
 export const CAPABILITIES: Readonly<Record<DeviceName, DeviceCapabilities>> = {
@@ -62,6 +59,6 @@ export const CAPABILITIES: Readonly<Record<DeviceName, DeviceCapabilities>> = {
     copyFileRange: false,
     tmpfile: false,
     xattrRoom: false,
-    inodes: false,
+    removedInodes: false,
   },
 }
