@@ -2,11 +2,13 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { Errno } from '../protocol/errno.ts'
+import type { Log } from '../protocol/log.ts'
 import type { Change } from '../view/changes.ts'
 import type { NodeInfo } from '../view/node-info.ts'
 import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
 import { closeIdleLatencyRequest, openIdleLatencyRequest } from './idle-latency.ts'
 import type { Call, Failure, Pulled, Response } from './messages.ts'
+import { plainFields } from './plain-fields.ts'
 import type { SessionOptions } from './session.ts'
 
 /**
@@ -21,12 +23,13 @@ export async function openFsLayer(options: FsLayerOptions): Promise<FsLayer> {
 
 /**
  * The same on the thread of the caller, for a device that cannot run on another (`fuse-native`). The process must
- * have nothing else to do: it must never wait for a mount that it serves.
+ * never wait for a mount that it serves (ADR 13).
  */
 export async function openFsLayerHere(options: FsLayerOptions): Promise<FsLayer> {
   const { Session } = await import('./session.ts')
   const idleLatencyRequest = openIdleLatencyRequest()
-  const { storeDir, onLog: log = () => undefined } = options
+  const { storeDir, onLog } = options
+  const log: Log = (level, message, fields) => onLog?.(level, message, plainFields(fields))
   const session = await Session.open({ storeDir, idleLatencyRequest }, { log })
   return layerOver({
     died: new Promise(() => undefined),

@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { Errno } from '../protocol/errno.ts'
 import type { Failure, Request, Response } from './messages.ts'
+import { plainFields } from './plain-fields.ts'
 import { Session, type SessionOptions } from './session.ts'
 
 /** The filesystem thread's entry: answers calls, in the order in which they can be answered. */
@@ -8,7 +9,7 @@ const port = parentPort
 if (port === null) throw new Error('fs-layer/worker/main runs as a worker thread only')
 
 const session = await Session.open(workerData as SessionOptions, {
-  log: (level, message, fields) => send({ log: { level, message, fields: plain(fields) } }),
+  log: (level, message, fields) => send({ log: { level, message, fields: plainFields(fields) } }),
 })
 
 port.on('message', ({ id, call }: Request) => {
@@ -31,14 +32,4 @@ function asFailure(error: unknown): Failure {
   if (!(error instanceof Error)) return { message: String(error) }
   const code = (error as NodeJS.ErrnoException).code
   return code === undefined ? { message: error.message } : { message: error.message, code: String(code) }
-}
-
-/** Errors do not travel whole between threads. */
-function plain(fields: Record<string, unknown>): Record<string, unknown> {
-  return Object.fromEntries(
-    Object.entries(fields).map(([key, value]) => [
-      key,
-      value instanceof Error ? (value.stack ?? value.message) : value,
-    ]),
-  )
 }

@@ -4,8 +4,9 @@ import type { FsLayer, FsLayerOptions } from './api.ts'
 import { openFsLayer, openFsLayerHere } from './host.ts'
 
 /**
- * The filesystem for a device that works here, if one does: in a thread of its own, but for `fuse-native`, which calls back on the
- * main thread of a process and nowhere else. Fails with a `DeviceError` where the one that is wanted by name does not.
+ * The filesystem for a device that works here, if one does: in a thread of its own, but for `fuse-native`, which calls
+ * back on the main thread of a process and nowhere else. Fails with a `DeviceError` where the one that is wanted by name
+ * does not work.
  */
 export async function openFsLayerByDevice(
   wanted: WantedDevice,

@@ -13,7 +13,7 @@ import { changesOf } from '../../fs-layer/view/changes.ts'
 import { OpenView } from '../../fs-layer/view/open-view.ts'
 import { request, type StreamGuest, streamGuest, u32s } from '../fixtures/stream-guest.ts'
 
-/** A guest's kernel may be the guest's own: whatever it says over its stream, it harms nobody else and learns nothing. */
+/** A guest's kernel may be the guest's own: whatever it says over its stream, it harms nobody and learns nothing. */
 describe('whoever speaks FUSE over a stream', () => {
   let scratch: string
   let store: Store

@@ -14,7 +14,8 @@ import { createOperations } from './operations.ts'
  * The device for systems where the protocol cannot be spoken directly (macOS, old kernels), and the yardstick of
  * the benchmark: libfuse 2 through the package `fuse-native`, by paths, on the main event loop of the process.
  *
- * There is no way to tell the kernel of a change, so it is to remember no names and attributes. Of an open file that is unlinked it keeps a hidden name (`.fuse_hidden…`) until it is closed.
+ * There is no way to tell the kernel of a change, so it is to remember no names and attributes. Of an open file that is
+ * unlinked libfuse keeps a hidden name (`.fuse_hidden…`) until it is closed.
  */
 export function fuseNativeDevice(log: Log): Device {
   return {
