@@ -10,14 +10,19 @@ import { checkTarget } from '../target.ts'
 import { type FuseNativeMount, loadFuseNative, type Operations } from './binding.ts'
 import { createOperations } from './operations.ts'
 
+interface FuseNativeDeviceOptions {
+  /** How long the kernel may answer for names and attributes by itself. Default 0. */
+  readonly rememberSec?: number
+}
+
 /**
  * The device for systems where the protocol cannot be spoken directly (macOS, old kernels), and the yardstick of
  * the benchmark: libfuse 2 through the package `fuse-native`, by paths, on the main event loop of the process.
  *
- * There is no way to tell the kernel of a change, so it is to remember no names and attributes. Of an open file that is
- * unlinked libfuse keeps a hidden name (`.fuse_hidden…`) until it is closed.
+ * There is no way to tell the kernel of a change, so it is to ask for names and attributes at each call. Of an open file
+ * that is unlinked libfuse keeps a hidden name (`.fuse_hidden…`) until it is closed.
  */
-export function fuseNativeDevice(log: Log): Device {
+export function fuseNativeDevice(log: Log, { rememberSec = 0 }: FuseNativeDeviceOptions = {}): Device {
   return {
     name: 'fuse-native',
     capabilities: CAPABILITIES['fuse-native'],
@@ -33,8 +38,8 @@ export function fuseNativeDevice(log: Log): Device {
         allowOther: true,
         defaultPermissions: true,
         // The option list is joined by commas, and the package has no other way to ask for our inode numbers and for
-        // times of nothing: nobody can tell the kernel of a change, so it is to ask at each call.
-        fsname: `${options.name.replaceAll(/[^\w.-]/g, '_')},use_ino,entry_timeout=0,attr_timeout=0,negative_timeout=0`,
+        // these times.
+        fsname: `${options.name.replaceAll(/[^\w.-]/g, '_')},use_ino,entry_timeout=${rememberSec},attr_timeout=${rememberSec}`,
         subtype: 'croft',
         timeout: false,
       })

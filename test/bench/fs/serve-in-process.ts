@@ -20,7 +20,8 @@ export async function serveInProcess(base: Hash, home: string): Promise<ServedVi
   const files = new OpenFiles({ maxFiles: OPEN_FILES_MAX })
   const devices: Partial<Record<DeviceName, Device>> = {
     kernel: kernelDevice(createLoop(), logToStderr),
-    'fuse-native': fuseNativeDevice(logToStderr),
+    // As libfuse does where it is not told otherwise: a server may not, but this is what others are measured with.
+    'fuse-native': fuseNativeDevice(logToStderr, { rememberSec: 1 }),
   }
   const views = new Map<string, { view: OpenView; mounted: Mounted | undefined }>()
   return {
