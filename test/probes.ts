@@ -15,6 +15,8 @@ export const probes = {
     // A new mount namespace asks for the same right as mount(2) does, and leaves nothing behind.
     return trying('unshare', ['--mount', 'true'])
   },
+  /** A disk of one's own: an image with ext4 on a loop device, mounted where nobody else sees it, gone with the namespace. */
+  loop: () => trying('unshare', ['--mount', 'sh', '-ec', LOOP_MOUNT]),
   bwrap: () => trying('bwrap', ['--unshare-all', '--ro-bind', '/', '/', 'true']),
   'control-groups': async () =>
     (await detectControlGroups()) === undefined ? 'no control group can be made here' : undefined,
@@ -37,6 +39,14 @@ export const probes = {
   docker: () => trying('docker', ['version', '--format', '{{.Server.Version}}']),
   podman: () => trying('podman', ['info']),
 } satisfies Record<string, () => Promise<string | undefined>>
+
+const LOOP_MOUNT = `
+  image=$(mktemp)
+  trap 'rm -f "$image"' EXIT
+  truncate -s 8M "$image"
+  mkfs.ext4 -q -F "$image"
+  mount -o loop "$image" /mnt
+  umount /mnt`
 
 export type Need = keyof typeof probes
 
