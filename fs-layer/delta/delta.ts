@@ -4,9 +4,23 @@ import { Level } from 'level'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Hash, TreeEntry } from '../store/objects.ts'
 import { inFiles, operationsFor } from './batch.ts'
+import { DeltaError } from './delta-error.ts'
 import { DeltaDirectory } from './directory.ts'
+import { IndexFiles } from './index-files.ts'
 import type { Inode } from './inode.ts'
-import { contentKey, type Dentry, decodeDentry, decodeInode, decodeMeta, FORMAT_VERSION, parseKey } from './record.ts'
+import { mendIndex } from './mend-index.ts'
+import {
+  contentKey,
+  type Dentry,
+  decodeDentry,
+  decodeInode,
+  decodeMeta,
+  encodeMeta,
+  FORMAT_VERSION,
+  META_KEY,
+  type Meta,
+  parseKey,
+} from './record.ts'
 import type { Room } from './room.ts'
 import { Usage } from './usage.ts'
 
@@ -27,6 +41,8 @@ export interface DeltaOptions {
   readonly room: Room
   /** A batch in the background failed; it is tried again with the next one. */
   readonly onFlushFailed: (error: unknown) => void
+  /** Behind a place in a log where batches are lost, later ones were cut off: nobody had been told that they are durable. */
+  readonly onCutOff: (cut: { log: string; offset: number; batches: number }) => void
 }
 
 /** What a batch may take, with the tables that LevelDB may write because of it. */
@@ -55,6 +71,10 @@ export class Delta implements AsyncDisposable {
   #waiting = 0
   /** Something was written without a sync since the last one. */
   #unsynced = false
+  readonly #files: IndexFiles
+  /** The last batch, and the last one that is durable. */
+  #batch = 0
+  #synced = 0
   /** A batch has failed since the log was begun. */
   #torn = false
   #timer: NodeJS.Timeout | null = null
@@ -69,6 +89,7 @@ export class Delta implements AsyncDisposable {
 
   private constructor(options: DeltaOptions) {
     this.#options = options
+    this.#files = new IndexFiles(options.dir)
     this.#nextNode = options.baseInodes + 1
   }
 
@@ -173,6 +194,8 @@ export class Delta implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.flush(true)
     if (this.#timer !== null) clearTimeout(this.#timer)
+    // So that what is lost before it is known to have been durable.
+    await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
     await this.#opened?.close()
   }
 
@@ -228,12 +251,12 @@ export class Delta implements AsyncDisposable {
     const after = this.#afterFlush
     this.#afterFlush = []
     this.#waiting = 0
-    const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
-    const batch = operationsFor(this, meta, { inodes, dentries, contents })
+    const batch = operationsFor(this, this.#nextMeta(), { inodes, dentries, contents })
     const found = inFiles(this, inodes)
     this.#unsynced = true
     try {
       await index.batch(batch, { sync: durable })
+      if (durable) await this.#files.sync()
     } catch (error) {
       this.#torn = true
       this.#afterFlush = [...after, ...this.#afterFlush]
@@ -244,10 +267,16 @@ export class Delta implements AsyncDisposable {
     }
     if (durable) {
       this.#unsynced = false
+      this.#synced = this.#batch
       for (const inode of found) inode.foundInFile = true
     }
     this.onFlushed(contents)
     for (const run of after) run()
+  }
+
+  #nextMeta(): Meta {
+    const [{ base }, nextNode] = [this.#options, this.#nextNode]
+    return { version: FORMAT_VERSION, base, nextNode, batch: ++this.#batch, synced: this.#synced }
   }
 
   /**
@@ -269,8 +298,11 @@ export class Delta implements AsyncDisposable {
   }
 
   async #openIndex(): Promise<Index> {
+    const path = join(this.#options.dir, 'index')
     mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 })
-    const index: Index = new Level(join(this.#options.dir, 'index'), {
+    const cut = mendIndex(path)
+    if (cut !== null) this.#options.onCutOff(cut)
+    const index: Index = new Level(path, {
       keyEncoding: 'buffer',
       valueEncoding: 'buffer',
       // A delta is one of hundreds in this process; the defaults would take 12 MiB each.
@@ -297,9 +329,14 @@ export class Delta implements AsyncDisposable {
 
   #checkMeta(value: Buffer): void {
     const meta = decodeMeta(value)
-    if (meta.base !== this.#options.base)
-      throw new Error(`delta ${this.#options.dir}: made over base ${meta.base}, opened over ${this.#options.base}`)
+    if (meta.base !== this.#options.base) {
+      const bases = `made over base ${meta.base}, opened over ${this.#options.base}`
+      throw new DeltaError('base', `${this.#options.dir}: ${bases}`)
+    }
     this.#nextNode = meta.nextNode
+    // What is there now is on the disk before anything is added to it: see `#openIndex`.
+    this.#batch = meta.batch
+    this.#synced = meta.batch
   }
 
   #loadInode(node: NodeId, value: Buffer): void {

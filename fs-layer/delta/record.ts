@@ -1,5 +1,6 @@
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { TreeEntry } from '../store/objects.ts'
+import { DeltaError } from './delta-error.ts'
 import { IN_INDEX, Inode, type Place } from './inode.ts'
 
 /**
@@ -37,6 +38,10 @@ export interface Meta {
   /** Root hash, hex. */
   readonly base: string
   readonly nextNode: NodeId
+  /** Of the batch that holds this record: one more than of the one before. 0 in deltas that had no numbers yet. */
+  readonly batch: number
+  /** Batches up to this one were durable by then. */
+  readonly synced: number
 }
 
 export type Key =
@@ -82,9 +87,11 @@ export function encodeMeta(meta: Meta): Buffer {
 
 export function decodeMeta(value: Buffer): Meta {
   const meta = JSON.parse(value.toString()) as Meta
-  if (meta.version < OLDEST_VERSION || meta.version > FORMAT_VERSION)
-    throw new RangeError(`delta: format ${meta.version}, this Croft reads ${OLDEST_VERSION} to ${FORMAT_VERSION}`)
-  return meta
+  if (meta.version < OLDEST_VERSION || meta.version > FORMAT_VERSION) {
+    const versions = `format ${meta.version}, this Croft reads ${OLDEST_VERSION} to ${FORMAT_VERSION}`
+    throw new DeltaError('format', `The delta was written by another version of Croft (${versions}); use that version`)
+  }
+  return { ...meta, batch: meta.batch ?? 0, synced: meta.synced ?? 0 }
 }
 
 export function encodeDentry(dentry: Dentry): Buffer {

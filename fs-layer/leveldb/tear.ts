@@ -82,6 +82,7 @@ const DELETION = 0
 function decodeBatch({ bytes }: LogRecord): { sequence: number; count: number; head: BatchHead } {
   const cursor = new Cursor(bytes)
   const [sequence, count] = [cursor.uint64(), cursor.uint32()]
+  if (count === 0) return { sequence, count, head: { key: Buffer.alloc(0), value: null } }
   const isDeletion = cursor.byte() === DELETION
   return { sequence, count, head: { key: cursor.string(), value: isDeletion ? null : cursor.string() } }
 }

@@ -77,6 +77,8 @@ export class OpenView implements AsyncDisposable {
       baseEntry: (node) => base.find(node),
       flushAfterMs: FLUSH_AFTER_MS,
       flushAtRecords: FLUSH_AT_RECORDS,
+      onCutOff: (cut) =>
+        log('warn', 'changes that were not durable are lost after a crash', { view: options.name, ...cut }),
       onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),
     })
     delta.usage.quota = options.quota

@@ -53,8 +53,7 @@ describe('a server whose machine loses power while several programs work on its 
         disk.cutPower()
         await using view = new ServedView({ mount, base })
         await view.tell(disk.path)
-        for (let n = 0; n < 80; n++)
-          expect(fs.readFileSync(join(mount, `cut${cut}-${n}`), 'utf8')).toBe(textOf(n))
+        for (let n = 0; n < 80; n++) expect(fs.readFileSync(join(mount, `cut${cut}-${n}`), 'utf8')).toBe(textOf(n))
       }
     } finally {
       fs.rmSync(dir, { recursive: true })
