@@ -196,7 +196,7 @@ export class Contents {
     this.#backing.forget(inode)
     const path = this.#backing.pathOf(inode)
     // Only when the index on disk does not name it any more: a crash before that must find the file.
-    this.#delta.afterFlush(() => rmSync(path, { force: true }))
+    this.#delta.afterDurable(() => rmSync(path, { force: true }))
   }
 
   /** Resolves when the bytes written so far are on the disk, but for those the index holds. */

@@ -37,6 +37,8 @@ export interface DeltaOptions {
   readonly flushAfterMs: number
   /** … or when so many records are waiting. */
   readonly flushAtRecords: number
+  /** What waits for changes to be durable waits so long at most. */
+  readonly settleAfterMs: number
   /** Asked before each batch. */
   readonly room: Room
   /** A batch in the background failed; it is tried again with the next one. */
@@ -81,7 +83,8 @@ export class Delta implements AsyncDisposable {
   #running: Promise<void> = Promise.resolve()
   #queued: Promise<void> | null = null
   #syncWanted = false
-  #afterFlush: (() => void)[] = []
+  #afterDurable: (() => void)[] = []
+  #settling: NodeJS.Timeout | null = null
   /** Called with what a batch wrote: small contents may leave memory from then on. */
   onFlushed: (contents: ReadonlySet<NodeId>) => void = () => undefined
   /** What has to be on the disk before the index may say so of these nodes; null for nothing. */
@@ -166,10 +169,13 @@ export class Delta implements AsyncDisposable {
     return this.#opened?.getSync(contentKey(node))
   }
 
-  /** Runs it when the changes made so far are written. */
-  afterFlush(run: () => void): void {
-    this.#afterFlush.push(run)
-    this.#schedule()
+  /** Runs it when the changes made so far are durable. */
+  afterDurable(run: () => void): void {
+    this.#afterDurable.push(run)
+    this.#settling ??= setTimeout(() => {
+      this.#settling = null
+      this.#flushInBackground(true)
+    }, this.#options.settleAfterMs)
   }
 
   contentIsDirty(node: NodeId): boolean {
@@ -178,7 +184,7 @@ export class Delta implements AsyncDisposable {
 
   /** Resolves when every change made before the call is written, and with `durable` synced to the disk. */
   flush(durable: boolean): Promise<void> {
-    if (!this.#dirty && !(durable && this.#unsynced)) return this.#running
+    if (!this.#dirty && !(durable && this.#unsettled)) return this.#running
     this.#syncWanted ||= durable
     this.#queued ??= this.#running
       // A failed batch was told to those who waited for it; its records are dirty again and go out now.
@@ -193,10 +199,14 @@ export class Delta implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.flush(true)
-    if (this.#timer !== null) clearTimeout(this.#timer)
+    for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
     // So that what is lost before it is known to have been durable.
     await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
     await this.#opened?.close()
+  }
+
+  get #unsettled(): boolean {
+    return this.#unsynced || this.#afterDurable.length > 0
   }
 
   get #dirty(): boolean {
@@ -217,18 +227,18 @@ export class Delta implements AsyncDisposable {
     this.#waiting++
     if (this.#waiting >= this.#options.flushAtRecords) {
       this.#waiting = 0
-      this.#flushInBackground()
+      this.#flushInBackground(false)
       return
     }
     this.#timer ??= setTimeout(() => {
       this.#timer = null
-      this.#flushInBackground()
+      this.#flushInBackground(false)
     }, this.#options.flushAfterMs)
   }
 
   /** The records stay dirty when it fails, so whoever must know hears of it at the next fsync. */
-  #flushInBackground(): void {
-    this.flush(false).catch((error: unknown) => this.#options.onFlushFailed(error))
+  #flushInBackground(durable: boolean): void {
+    this.flush(durable).catch((error: unknown) => this.#options.onFlushFailed(error))
   }
 
   async #write(): Promise<void> {
@@ -244,12 +254,11 @@ export class Delta implements AsyncDisposable {
     const inodes = this.#dirtyInodes
     const dentries = this.#dirtyDentries
     const contents = this.#dirtyContents
-    if (inodes.size + dentries.size + contents.size === 0 && !(durable && this.#unsynced)) return
+    if (inodes.size + dentries.size + contents.size === 0 && !(durable && this.#unsettled)) return
     this.#dirtyInodes = new Set()
     this.#dirtyDentries = new Map()
     this.#dirtyContents = new Set()
-    const after = this.#afterFlush
-    this.#afterFlush = []
+    const after = durable ? this.#afterDurable.splice(0) : []
     this.#waiting = 0
     const batch = operationsFor(this, this.#nextMeta(), { inodes, dentries, contents })
     const found = inFiles(this, inodes)
@@ -259,7 +268,7 @@ export class Delta implements AsyncDisposable {
       if (durable) await this.#files.sync()
     } catch (error) {
       this.#torn = true
-      this.#afterFlush = [...after, ...this.#afterFlush]
+      this.#afterDurable.unshift(...after)
       for (const node of inodes) this.#dirtyInodes.add(node)
       for (const node of contents) this.#dirtyContents.add(node)
       for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)

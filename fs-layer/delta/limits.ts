@@ -20,6 +20,9 @@ export const FILE_MAX_BYTES = 16 * 2 ** 40
 export const FLUSH_AFTER_MS = 50
 export const FLUSH_AT_RECORDS = 8192
 
+/** The room of a large file that was removed is free on the disk after so long at most: first its names must be gone there. */
+export const SETTLE_AFTER_MS = 1000
+
 /** Bytes of all extended attributes of one inode, names included. */
 export const XATTRS_MAX_BYTES = 64 * 1024
 

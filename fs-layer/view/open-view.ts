@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs'
 import { BackingFiles } from '../delta/backing-files.ts'
 import { Contents } from '../delta/contents.ts'
 import { Delta } from '../delta/delta.ts'
-import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS } from '../delta/limits.ts'
+import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS, SETTLE_AFTER_MS } from '../delta/limits.ts'
 import type { OpenFiles } from '../delta/open-files.ts'
 import { Room } from '../delta/room.ts'
 import type { Quota } from '../delta/usage.ts'
@@ -77,6 +77,7 @@ export class OpenView implements AsyncDisposable {
       baseEntry: (node) => base.find(node),
       flushAfterMs: FLUSH_AFTER_MS,
       flushAtRecords: FLUSH_AT_RECORDS,
+      settleAfterMs: SETTLE_AFTER_MS,
       onCutOff: (cut) =>
         log('warn', 'changes that were not durable are lost after a crash', { view: options.name, ...cut }),
       onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),

@@ -35,12 +35,7 @@ describe('a server whose machine loses power while several programs work on its 
   }, 3_600_000)
 
   it('has what was written before a sync though its log was another one by then', async () => {
-    const dir = fs.mkdtempSync(join(tmpdir(), 'croft-power-'))
-    const mount = join(dir, 'mnt')
-    fs.mkdirSync(mount)
-    try {
-      using disk = Ext4Disk.create(dir, DISK_BYTES)
-      const base = await emptyBase(disk.path)
+    await onDisk(async ({ mount, base, disk }) => {
       for (let cut = 0; cut < crashTimes(5); cut++) {
         {
           await using view = new ServedView({ mount, base })
@@ -55,15 +50,55 @@ describe('a server whose machine loses power while several programs work on its 
         await view.tell(disk.path)
         for (let n = 0; n < 80; n++) expect(fs.readFileSync(join(mount, `cut${cut}-${n}`), 'utf8')).toBe(textOf(n))
       }
-    } finally {
-      fs.rmSync(dir, { recursive: true })
-    }
+    })
+  })
+
+  it('has a large file as it was where the file that took its name is not there yet', async () => {
+    await onDisk(async ({ mount, base, disk }) => {
+      const [one, other] = [join(mount, 'file'), join(mount, 'new')]
+      const texts = ['old', 'new'].map((text) => text.repeat(20_000))
+      {
+        await using view = new ServedView({ mount, base })
+        await view.tell(disk.path)
+        for (const [index, path] of [one, other].entries()) {
+          fs.writeFileSync(path, texts[index] as string)
+          fsync(path)
+        }
+        const kept = backingFiles(disk.path)
+        fs.renameSync(other, one)
+        while (backingFiles(disk.path).length === kept.length) await setImmediate()
+        // Somebody else's sync writes the journal, and with it what was done to files before.
+        fs.writeFileSync(join(disk.path, 'other'), 'x')
+        fsync(join(disk.path, 'other'))
+      }
+      disk.cutPower()
+      await using view = new ServedView({ mount, base })
+      await view.tell(disk.path)
+      expect(texts).toContain(fs.readFileSync(one, 'utf8'))
+    })
   })
 })
+
+async function onDisk(run: (place: { mount: string; base: string; disk: Ext4Disk }) => Promise<void>): Promise<void> {
+  const dir = fs.mkdtempSync(join(tmpdir(), 'croft-power-'))
+  const mount = join(dir, 'mnt')
+  fs.mkdirSync(mount)
+  try {
+    using disk = Ext4Disk.create(dir, DISK_BYTES)
+    await run({ mount, disk, base: await emptyBase(disk.path) })
+  } finally {
+    fs.rmSync(dir, { recursive: true })
+  }
+}
 
 /** Inline, but large. */
 function textOf(n: number): string {
   return `${n} `.padStart(5).repeat(3000)
+}
+
+function backingFiles(dir: string): string[] {
+  const all = fs.readdirSync(join(dir, 'delta', 'files'), { recursive: true, withFileTypes: true })
+  return all.filter((each) => each.isFile()).map(({ name }) => name)
 }
 
 async function emptyBase(dir: string): Promise<string> {
