@@ -1,11 +1,11 @@
-import { chmodSync, constants, copyFileSync, fstatSync, ftruncateSync, renameSync, rmSync } from 'node:fs'
-import { chmod, copyFile, rm } from 'node:fs/promises'
+import { constants, fstatSync, ftruncateSync, renameSync, rmSync } from 'node:fs'
 import { asErrno, EFBIG, EIO, ENOSPC } from '../protocol/errno.ts'
 import type { NodeId } from '../protocol/filesystem.ts'
-import type { StoreReader } from '../store/reader.ts'
 import type { BackingFiles } from './backing-files.ts'
+import { type Blobs, fileOf } from './blobs.ts'
+import { copyBlob, copyBlobBeside } from './copy-blob.ts'
 import type { Delta } from './delta.ts'
-import { extraRoom } from './extra-room.ts'
+import { BLOCK_BYTES, extraRoom, wholeBlocks } from './extra-room.ts'
 import {
   FALLOC_KEEP_SIZE,
   FALLOC_PUNCH_HOLE,
@@ -16,21 +16,24 @@ import {
   seek,
 } from './holes.ts'
 import { IN_BASE, IN_FILE, IN_INDEX, type Inode } from './inode.ts'
-import { COPY_NOW_MAX_BYTES, FILE_MAX_BYTES, INLINE_CACHE_BYTES, INLINE_MAX_BYTES } from './limits.ts'
+import {
+  CHUNK_BYTES,
+  COPY_MAX_BYTES,
+  COPY_NOW_MAX_BYTES,
+  FILE_MAX_BYTES,
+  INLINE_CACHE_BYTES,
+  INLINE_MAX_BYTES,
+} from './limits.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { Room } from './room.ts'
 import { SmallContents } from './small-contents.ts'
 import { readFully, writeFully } from './whole-io.ts'
 
-const { O_RDONLY, COPYFILE_FICLONE } = constants
+const { O_RDONLY } = constants
 const EMPTY = Buffer.alloc(0)
-const CHUNK_BYTES = 1 << 20
-/** A caller that wants more asks again. A longer copy would hold up every mount of the thread. */
-const COPY_MAX_BYTES = 8 << 20
-const BLOCK_BYTES = 4096
 
 export interface ContentsDependencies {
-  readonly store: StoreReader
+  readonly store: Blobs
   /** Descriptors of the base's blobs. */
   readonly files: OpenFiles
   readonly backing: BackingFiles
@@ -46,7 +49,7 @@ export interface ContentsDependencies {
  */
 export class Contents {
   readonly #delta: Delta
-  readonly #store: StoreReader
+  readonly #store: Blobs
   readonly #files: OpenFiles
   readonly #backing: BackingFiles
   readonly #room: Room
@@ -80,7 +83,11 @@ export class Contents {
     if (inode.place === IN_FILE) return readFully(this.#backing.open(inode), into, at, length, offset)
     const blob = this.#blob(inode)
     if ('inline' in blob) return blob.inline.copy(into, at, offset, offset + length)
-    return readFully(this.#files.use(blob.path, O_RDONLY), into, at, length, offset)
+    try {
+      return readFully(this.#files.use(blob.path, O_RDONLY), into, at, length, offset)
+    } catch (error) {
+      throw this.#store.fault(fileOf(inode).hash, error)
+    }
   }
 
   /** `data` is copied. The caller keeps times and tells the delta that the inode changed. */
@@ -279,8 +286,7 @@ export class Contents {
   }
 
   #blob(inode: Inode): { inline: Buffer } | { path: string } {
-    if (inode.entry?.kind !== 'file') throw EIO
-    return this.#store.blobSync(inode.entry.hash)
+    return this.#store.blobSync(fileOf(inode).hash)
   }
 
   /** Brings the first `keep` bytes into the delta, for a file that will have `size`. */
@@ -297,9 +303,11 @@ export class Contents {
     const blob = keep > 0 ? this.#blob(inode) : { inline: EMPTY }
     const to = this.#backing.prepare(inode)
     if ('path' in blob) {
-      // A reflink where the disk can; the mode is the store's (read-only), so it is changed before use.
-      copyFileSync(blob.path, to, COPYFILE_FICLONE)
-      chmodSync(to, 0o600)
+      try {
+        copyBlob(blob.path, to, keep)
+      } catch (error) {
+        throw this.#store.fault(fileOf(inode).hash, error)
+      }
       ftruncateSync(this.#backing.open(inode), keep)
     } else {
       writeFully(this.#backing.open(inode), blob.inline.subarray(0, keep), 0)
@@ -312,18 +320,16 @@ export class Contents {
     const to = this.#backing.prepare(inode)
     const partial = `${to}.copy`
     try {
-      await copyFile(from, partial, COPYFILE_FICLONE)
-      await chmod(partial, 0o600)
+      await copyBlobBeside(from, partial, fileOf(inode).size)
     } catch (error) {
-      await rm(partial, { force: true })
-      throw asErrno(error)
+      throw this.#store.fault(fileOf(inode).hash, error)
     }
     // It may have been emptied, and so have left the base, in the meantime.
     if (inode.place === IN_BASE) {
       renameSync(partial, to)
       this.#movedToFile(inode)
       this.settle(inode)
-    } else await rm(partial)
+    } else rmSync(partial)
   }
 
   #spill(inode: Inode): void {
@@ -400,8 +406,4 @@ export class Contents {
     }
     this.#small.shrink()
   }
-}
-
-function wholeBlocks(bytes: number): number {
-  return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
 }

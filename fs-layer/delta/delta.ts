@@ -1,10 +1,11 @@
 import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Level } from 'level'
+import { levelErrno } from '../leveldb/level-errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
-import type { Hash, TreeEntry } from '../store/objects.ts'
 import { inFiles, operationsFor } from './batch.ts'
-import { DeltaError } from './delta-error.ts'
+import { DeltaError, openingFault } from './delta-error.ts'
+import type { DeltaOptions } from './delta-options.ts'
 import { DeltaDirectory } from './directory.ts'
 import { IndexFiles } from './index-files.ts'
 import type { Inode } from './inode.ts'
@@ -21,31 +22,9 @@ import {
   type Meta,
   parseKey,
 } from './record.ts'
-import type { Room } from './room.ts'
 import { Usage } from './usage.ts'
 
 type Index = Level<Buffer, Buffer>
-
-export interface DeltaOptions {
-  readonly dir: string
-  readonly base: Hash
-  /** Nodes up to this number are the base's; the sandbox's own come after. */
-  readonly baseInodes: number
-  /** What the base has at a number, and in which directory. */
-  readonly baseEntry: (node: NodeId) => { readonly entry: TreeEntry; readonly parent: NodeId }
-  /** Gathered changes are written after this long. */
-  readonly flushAfterMs: number
-  /** … or when so many records are waiting. */
-  readonly flushAtRecords: number
-  /** What waits for changes to be durable waits so long at most. */
-  readonly settleAfterMs: number
-  /** Asked before each batch. */
-  readonly room: Room
-  /** A batch in the background failed; it is tried again with the next one. */
-  readonly onFlushFailed: (error: unknown) => void
-  /** Behind a place in a log where batches are lost, later ones were cut off: nobody had been told that they are durable. */
-  readonly onCutOff: (cut: { log: string; offset: number; batches: number }) => void
-}
 
 /** What a batch may take, with the tables that LevelDB may write because of it. */
 const BATCH_BYTES = 8 << 20
@@ -96,9 +75,16 @@ export class Delta implements AsyncDisposable {
     this.#nextNode = options.baseInodes + 1
   }
 
+  /** @throws {DeltaError}; ENOSPC, EROFS */
   static async open(options: DeltaOptions): Promise<Delta> {
     const delta = new Delta(options)
-    if (existsSync(join(options.dir, 'index'))) await delta.#load()
+    if (!existsSync(join(options.dir, 'index'))) return delta
+    try {
+      await delta.#load()
+    } catch (error) {
+      await delta.#opened?.close()
+      throw openingFault(error, options.dir)
+    }
     return delta
   }
 
@@ -272,7 +258,7 @@ export class Delta implements AsyncDisposable {
       for (const node of inodes) this.#dirtyInodes.add(node)
       for (const node of contents) this.#dirtyContents.add(node)
       for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)
-      throw error
+      throw levelErrno(error) ?? error
     }
     if (durable) {
       this.#unsynced = false

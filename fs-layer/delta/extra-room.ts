@@ -4,7 +4,7 @@ import type { Inode } from './inode.ts'
 /** In an ext4 inode of 256 bytes so much fits beside the fixed fields, and a link target of so many. */
 const XATTRS_IN_INODE_BYTES = 100
 const TARGET_IN_INODE_BYTES = 59
-const BLOCK_BYTES = 4096
+export const BLOCK_BYTES = 4096
 
 /** Bytes of the quota that an inode takes beside its contents: whole blocks of what does not fit into an inode. */
 export function extraRoom(inode: Inode): number {
@@ -23,5 +23,9 @@ export function xattrBytes(inode: Inode): number {
 }
 
 export function xattrRoom(bytes: number): number {
-  return bytes <= XATTRS_IN_INODE_BYTES ? 0 : Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
+  return bytes <= XATTRS_IN_INODE_BYTES ? 0 : wholeBlocks(bytes)
+}
+
+export function wholeBlocks(bytes: number): number {
+  return Math.ceil(bytes / BLOCK_BYTES) * BLOCK_BYTES
 }

@@ -7,6 +7,12 @@ export const INLINE_CACHE_BYTES = 4 * 1024 * 1024
 /** Bytes. A larger file of the base is copied into the delta beside other requests, a smaller one at once. */
 export const COPY_NOW_MAX_BYTES = 4 * 1024 * 1024
 
+/** A caller of copy_file_range(2) that wants more asks again: a longer copy would hold up every mount of the thread. */
+export const COPY_MAX_BYTES = 8 * 1024 * 1024
+
+/** Bytes of contents that are copied or zeroed at once, in memory. */
+export const CHUNK_BYTES = 1024 * 1024
+
 /** Open files of one filesystem thread, for contents in files (RLIMIT_NOFILE is the process's, not ours). */
 export const OPEN_FILES_MAX = 1024
 

@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path'
 import type { BatchHead, Tear } from '../leveldb/tear.ts'
 import { findTear, logNames } from '../leveldb/tear.ts'
-import { DeltaError } from './delta-error.ts'
+import { DeltaError, REMEDY } from './delta-error.ts'
 import { decodeMeta, META_KEY } from './record.ts'
 
 /**
@@ -36,8 +36,6 @@ export function mendIndex(index: string): { log: string; offset: number; batches
   cutOff(index, tear)
   return { log: tear.log, offset: tear.offset, batches: tear.after.length }
 }
-
-export const REMEDY = 'Nothing was changed. Restore the directory of this sandbox from a backup, or destroy the sandbox'
 
 /** LevelDB takes a directory without this file for a new database, whatever else is in it. */
 function checkCurrent(index: string): void {

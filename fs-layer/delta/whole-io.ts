@@ -1,14 +1,11 @@
 import { readSync, writeSync } from 'node:fs'
 
-/** Short only at the end of the file: the base is fixed and the delta is ours alone, so the rest is a hole. */
+/** All of it: the base is fixed and the delta is ours alone, so a file that ends early is damaged. */
 export function readFully(fd: number, into: Buffer, at: number, length: number, offset: number): number {
   let done = 0
   while (done < length) {
     const got = readSync(fd, into, at + done, length - done, offset + done)
-    if (got === 0) {
-      into.fill(0, at + done, at + length)
-      return length
-    }
+    if (got === 0) throw new RangeError(`a file ends at byte ${offset + done}, before byte ${offset + length}`)
     done += got
   }
   return done

@@ -59,6 +59,7 @@ export const ENODATA = Errno.of('ENODATA')
 export const EOPNOTSUPP = Errno.of('EOPNOTSUPP')
 export const ESTALE = Errno.of('ESTALE')
 export const ENXIO = Errno.of('ENXIO')
+export const EROFS = Errno.of('EROFS')
 
 /**
  * A failure of the host's disk as the caller's own error, where it is one that a caller can mend or wait for;
@@ -66,5 +67,5 @@ export const ENXIO = Errno.of('ENXIO')
  */
 export function asErrno(error: unknown): unknown {
   const code = (error as NodeJS.ErrnoException | null)?.code
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' ? Errno.of(code) : error
+  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'EFBIG' || code === 'EROFS' ? Errno.of(code) : error
 }

@@ -1,7 +1,7 @@
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import type { DirectoryEntry, Hash, Root, Tree, TreeEntry } from '../store/objects.ts'
-import type { StoreReader } from '../store/reader.ts'
+import type { BaseObjects } from './base-objects.ts'
 
 /** A directory of the base whose own number is n has its i-th entry at number n + offsets[i]. */
 interface Numbering {
@@ -17,10 +17,10 @@ const numberings = new WeakMap<Tree, Numbering>()
 export class Base {
   readonly hash: Hash
   readonly root: Root
-  readonly #store: StoreReader
+  readonly #store: BaseObjects
   readonly #rootEntry: DirectoryEntry
 
-  constructor(store: StoreReader, hash: Hash) {
+  constructor(store: BaseObjects, hash: Hash) {
     this.#store = store
     this.hash = hash
     this.root = store.rootSync(hash)

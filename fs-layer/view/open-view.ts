@@ -2,18 +2,20 @@ import { mkdirSync } from 'node:fs'
 import { BackingFiles } from '../delta/backing-files.ts'
 import { Contents } from '../delta/contents.ts'
 import { Delta } from '../delta/delta.ts'
+import { DeltaError } from '../delta/delta-error.ts'
 import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS, SETTLE_AFTER_MS } from '../delta/limits.ts'
 import type { OpenFiles } from '../delta/open-files.ts'
 import { Room } from '../delta/room.ts'
 import type { Quota } from '../delta/usage.ts'
 import type { Device, Mounted } from '../device/device.ts'
 import type { Policy } from '../policy/policy.ts'
-import { EBUSY } from '../protocol/errno.ts'
+import { asErrno, EBUSY, EIO } from '../protocol/errno.ts'
 import type { ByteString, Statfs } from '../protocol/filesystem.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Hash } from '../store/objects.ts'
 import type { StoreReader } from '../store/reader.ts'
 import { Base } from './base.ts'
+import { BaseObjects } from './base-objects.ts'
 import { HostAccess } from './host-access.ts'
 import { KernelCache } from './kernel-cache.ts'
 import type { Principal } from './node-info.ts'
@@ -66,9 +68,12 @@ export class OpenView implements AsyncDisposable {
   }
 
   static async open(options: OpenViewOptions, { store, files, log }: OpenViewDependencies): Promise<OpenView> {
-    const base = new Base(store, options.base)
-    mkdirSync(options.deltaDir, { recursive: true, mode: 0o700 })
+    const objects = new BaseObjects({ view: options.name }, { store, log })
+    const base = new Base(objects, options.base)
+    makeDirectory(options.deltaDir)
     const room = new Room({ dir: options.deltaDir, reserveBytes: DISK_RESERVE_BYTES })
+    const failed = (error: unknown) =>
+      log('error', 'changes could not be written to disk', { view: options.name, error })
     const delta = await Delta.open({
       room,
       dir: options.deltaDir,
@@ -80,11 +85,15 @@ export class OpenView implements AsyncDisposable {
       settleAfterMs: SETTLE_AFTER_MS,
       onCutOff: (cut) =>
         log('warn', 'changes that were not durable are lost after a crash', { view: options.name, ...cut }),
-      onFlushFailed: (error) => log('error', 'changes could not be written to disk', { view: options.name, error }),
+      onFlushFailed: failed,
+    }).catch((error: unknown) => {
+      if (!(error instanceof DeltaError)) throw error
+      log('error', 'the changes of a sandbox cannot be opened', { view: options.name, reason: error.message })
+      throw EIO
     })
     delta.usage.quota = options.quota
     const backing = new BackingFiles({ dir: options.deltaDir }, { files })
-    const contents = new Contents(delta, { store, files, backing, room })
+    const contents = new Contents(delta, { store: objects, files, backing, room })
     contents.recover()
     return new OpenView(options, new Overlay(base, delta, contents), log)
   }
@@ -177,5 +186,13 @@ export class OpenView implements AsyncDisposable {
     await this.unmount()
     this.overlay.contents.close()
     await this.overlay.delta[Symbol.asyncDispose]()
+  }
+}
+
+function makeDirectory(path: string): void {
+  try {
+    mkdirSync(path, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw asErrno(error)
   }
 }

@@ -1,0 +1,24 @@
+import type { NodeId } from '../protocol/filesystem.ts'
+import type { Hash, TreeEntry } from '../store/objects.ts'
+import type { Room } from './room.ts'
+
+export interface DeltaOptions {
+  readonly dir: string
+  readonly base: Hash
+  /** Nodes up to this number are the base's; the sandbox's own come after. */
+  readonly baseInodes: number
+  /** What the base has at a number, and in which directory. */
+  readonly baseEntry: (node: NodeId) => { readonly entry: TreeEntry; readonly parent: NodeId }
+  /** Gathered changes are written after this long. */
+  readonly flushAfterMs: number
+  /** … or when so many records are waiting. */
+  readonly flushAtRecords: number
+  /** What waits for changes to be durable waits so long at most. */
+  readonly settleAfterMs: number
+  /** Asked before each batch. */
+  readonly room: Room
+  /** A batch in the background failed; it is tried again with the next one. */
+  readonly onFlushFailed: (error: unknown) => void
+  /** Behind a place in a log where batches are lost, later ones were cut off: nobody had been told that they are durable. */
+  readonly onCutOff: (cut: { log: string; offset: number; batches: number }) => void
+}
