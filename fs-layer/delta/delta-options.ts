@@ -1,5 +1,6 @@
 import type { NodeId } from '../protocol/filesystem.ts'
 import type { Hash, TreeEntry } from '../store/objects.ts'
+import type { CutOff } from './mend-index.ts'
 import type { Room } from './room.ts'
 
 export interface DeltaOptions {
@@ -20,5 +21,5 @@ export interface DeltaOptions {
   /** A batch in the background failed; it is tried again with the next one. */
   readonly onFlushFailed: (error: unknown) => void
   /** Behind a place in a log where batches are lost, later ones were cut off: nobody had been told that they are durable. */
-  readonly onCutOff: (cut: { log: string; offset: number; batches: number }) => void
+  readonly onCutOff: (cut: CutOff) => void
 }

@@ -1,7 +1,5 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { Level } from 'level'
-import { levelErrno } from '../leveldb/level-errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { inFiles, operationsFor } from './batch.ts'
 import { DeltaError, openingFault } from './delta-error.ts'
@@ -9,7 +7,7 @@ import type { DeltaOptions } from './delta-options.ts'
 import { DeltaDirectory } from './directory.ts'
 import { IndexFiles } from './index-files.ts'
 import type { Inode } from './inode.ts'
-import { mendIndex } from './mend-index.ts'
+import { type Index, openIndex } from './open-index.ts'
 import {
   contentKey,
   type Dentry,
@@ -23,8 +21,7 @@ import {
   parseKey,
 } from './record.ts'
 import { Usage } from './usage.ts'
-
-type Index = Level<Buffer, Buffer>
+import { WriteState } from './write-state.ts'
 
 /** What a batch may take, with the tables that LevelDB may write because of it. */
 const BATCH_BYTES = 8 << 20
@@ -56,8 +53,7 @@ export class Delta implements AsyncDisposable {
   /** The last batch, and the last one that is durable. */
   #batch = 0
   #synced = 0
-  /** A batch has failed since the log was begun. */
-  #torn = false
+  readonly #state = new WriteState()
   #timer: NodeJS.Timeout | null = null
   #running: Promise<void> = Promise.resolve()
   #queued: Promise<void> | null = null
@@ -90,6 +86,13 @@ export class Delta implements AsyncDisposable {
 
   get dir(): string {
     return this.#options.dir
+  }
+
+  /** Before any change: throws where none can be written to the disk, and has it tried again. */
+  needWritable(): void {
+    if (this.#state.refusal === null) return
+    this.#schedule()
+    throw this.#state.refusal
   }
 
   allocate(): NodeId {
@@ -184,11 +187,14 @@ export class Delta implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.flush(true)
-    for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
-    // So that what is lost before it is known to have been durable.
-    await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
-    await this.#opened?.close()
+    try {
+      await this.flush(true)
+      // So that what is lost before it is known to have been durable.
+      await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
+    } finally {
+      for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
+      await this.#opened?.close()
+    }
   }
 
   get #unsettled(): boolean {
@@ -224,15 +230,14 @@ export class Delta implements AsyncDisposable {
 
   /** The records stay dirty when it fails, so whoever must know hears of it at the next fsync. */
   #flushInBackground(durable: boolean): void {
-    this.flush(durable).catch((error: unknown) => this.#options.onFlushFailed(error))
+    this.flush(durable).catch((error: unknown) => this.#state.tellOnce(() => this.#options.onFlushFailed(error)))
   }
 
   async #write(): Promise<void> {
     const durable = this.#syncWanted
     this.#syncWanted = false
     this.#options.room.take(BATCH_BYTES)
-    if (this.#torn) await this.#startNewLog()
-    const index = this.#opened ?? (await this.#open())
+    const index = await this.#writable()
     for (let safe = this.beforeBatch(this.#dirtyInodes); safe !== null; safe = this.beforeBatch(this.#dirtyInodes)) {
       await safe
     }
@@ -253,13 +258,13 @@ export class Delta implements AsyncDisposable {
       await index.batch(batch, { sync: durable })
       if (durable) await this.#files.sync()
     } catch (error) {
-      this.#torn = true
       this.#afterDurable.unshift(...after)
       for (const node of inodes) this.#dirtyInodes.add(node)
       for (const node of contents) this.#dirtyContents.add(node)
       for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)
-      throw levelErrno(error) ?? error
+      throw this.#state.failed(error)
     }
+    this.#state.succeeded()
     if (durable) {
       this.#unsynced = false
       this.#synced = this.#batch
@@ -284,7 +289,17 @@ export class Delta implements AsyncDisposable {
     this.#index = null
     await broken?.close()
     await this.#open()
-    this.#torn = false
+    this.#state.torn = false
+  }
+
+  async #writable(): Promise<Index> {
+    try {
+      if (this.#state.torn) await this.#startNewLog()
+      return this.#opened ?? (await this.#open())
+    } catch (error) {
+      this.#index = null
+      throw this.#state.failed(error)
+    }
   }
 
   #open(): Promise<Index> {
@@ -293,21 +308,9 @@ export class Delta implements AsyncDisposable {
   }
 
   async #openIndex(): Promise<Index> {
-    const path = join(this.#options.dir, 'index')
-    mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 })
-    const cut = mendIndex(path)
-    if (cut !== null) this.#options.onCutOff(cut)
-    const index: Index = new Level(path, {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-      // A delta is one of hundreds in this process; the defaults would take 12 MiB each.
-      writeBufferSize: 1 << 20,
-      cacheSize: 1 << 20,
-      maxOpenFiles: 32,
-    })
-    await index.open()
-    this.#opened = index
-    return index
+    const { dir, onCutOff } = this.#options
+    this.#opened = await openIndex(dir, onCutOff)
+    return this.#opened
   }
 
   async #load(): Promise<void> {

@@ -1,19 +1,16 @@
-import {
-  closeSync,
-  existsSync,
-  fdatasyncSync,
-  fsyncSync,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  rmSync,
-  statSync,
-} from 'node:fs'
+import { closeSync, existsSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
-import type { BatchHead, Tear } from '../leveldb/tear.ts'
-import { findTear, logNames } from '../leveldb/tear.ts'
+import { hasLostCurrent } from '../leveldb/current.ts'
+import { type BatchHead, findTear, type Tear } from '../leveldb/tear.ts'
 import { DeltaError, REMEDY } from './delta-error.ts'
 import { decodeMeta, META_KEY } from './record.ts'
+
+/** Where a log ends now, and how many batches behind that are gone. */
+export interface CutOff {
+  readonly log: string
+  readonly offset: number
+  readonly batches: number
+}
 
 /**
  * Before the index is opened: what is in its logs becomes one state that once was. After a loss of power a log may lack
@@ -24,9 +21,9 @@ import { decodeMeta, META_KEY } from './record.ts'
  *
  * @throws {DeltaError} `damaged`
  */
-export function mendIndex(index: string): { log: string; offset: number; batches: number } | null {
+export function mendIndex(index: string): CutOff | null {
   if (!existsSync(index)) return null
-  checkCurrent(index)
+  if (hasLostCurrent(index)) throw new DeltaError('damaged', `${join(index, 'CURRENT')} is gone. ${REMEDY}`)
   const tear = findTear(index)
   if (tear === null) return null
   const at = `${tear.log} is damaged at byte ${tear.offset}`
@@ -35,14 +32,6 @@ export function mendIndex(index: string): { log: string; offset: number; batches
   }
   cutOff(index, tear)
   return { log: tear.log, offset: tear.offset, batches: tear.after.length }
-}
-
-/** LevelDB takes a directory without this file for a new database, whatever else is in it. */
-function checkCurrent(index: string): void {
-  if (existsSync(join(index, 'CURRENT'))) return
-  const tables = readdirSync(index).some((name) => name.endsWith('.ldb'))
-  const logs = logNames(index).some((name) => statSync(join(index, name)).size > 0)
-  if (tables || logs) throw new DeltaError('damaged', `${join(index, 'CURRENT')} is gone. ${REMEDY}`)
 }
 
 function lostDurable({ before, after }: Tear): boolean {

@@ -6,7 +6,7 @@ import { ENOSPC, EROFS, type Errno } from '../protocol/errno.ts'
  */
 export function levelErrno(error: unknown): Errno | undefined {
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    if (at.message.includes('No space left on device')) return ENOSPC
+    if (/No space left on device|Disk quota exceeded/.test(at.message)) return ENOSPC
     if (at.message.includes('Read-only file system')) return EROFS
   }
   return undefined

@@ -7,7 +7,7 @@ import { startHash } from './hash.ts'
 import { writeUint64 } from './int64.ts'
 import { MAX_BLOB_BYTES, MAX_COMMIT_GROUP } from './limits.ts'
 import type { Hash } from './objects.ts'
-import { blobPath } from './reader.ts'
+import { BLOB_MTIME, blobPath } from './reader.ts'
 import { asStoreError, StoreError } from './store-error.ts'
 
 /**
@@ -139,6 +139,7 @@ export class BlobFiles {
   async #place(waiting: Waiting): Promise<Waiting | null> {
     const { received, reject } = waiting
     try {
+      await received.handle.utimes(BLOB_MTIME, BLOB_MTIME)
       await received.handle.datasync()
       await received.handle.close()
       await rename(received.path, blobPath(this.#dir, received.hash))

@@ -1,4 +1,6 @@
 import { isUtf8 } from 'node:buffer'
+import { levelErrno } from '../leveldb/level-errno.ts'
+import { ENOSPC, EROFS } from '../protocol/errno.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from './objects.ts'
 
@@ -10,6 +12,7 @@ import type { Hash } from './objects.ts'
  * - `locked`: another process has the store open
  * - `format`: the store was made by a later version
  * - `closed`: used after it was closed
+ * - `read-only`: the disk of the store takes no writes
  * - `io`: the disk or the database failed in another way
  * - `invalid`: an argument that no correct caller would send; the message names it
  * - `limit`: more than a limit of `limits.ts`
@@ -24,6 +27,7 @@ export type StoreErrorCode =
   | 'locked'
   | 'format'
   | 'closed'
+  | 'read-only'
   | 'io'
   | 'invalid'
   | 'limit'
@@ -76,8 +80,15 @@ export function asStoreError(error: unknown, doing: string, data: StoreErrorData
   const code = codeOf(error)
   const reason = error instanceof Error ? error.message : String(error)
   const more = { ...data, cause: error }
-  if (code === 'ENOSPC' || code === 'EDQUOT' || saysNoSpace(error)) {
+  if (code === 'ENOSPC' || code === 'EDQUOT' || levelErrno(error) === ENOSPC) {
     return new StoreError('full', `No room left on the disk of the store while ${doing}; make room and try again`, more)
+  }
+  if (code === 'EROFS' || levelErrno(error) === EROFS) {
+    return new StoreError(
+      'read-only',
+      `The disk of the store is read-only (${doing}); make it writable and try again`,
+      more,
+    )
   }
   if (code === 'LEVEL_CORRUPTION')
     return new StoreError('corrupt', `The database is damaged (${doing}): ${reason}`, more)
@@ -88,9 +99,4 @@ export function asStoreError(error: unknown, doing: string, data: StoreErrorData
 export function codeOf(error: unknown): string | undefined {
   if (typeof error !== 'object' || error === null || !('code' in error)) return undefined
   return typeof error.code === 'string' ? error.code : undefined
-}
-
-// LevelDB keeps no errno: the text of strerror is all that comes through its binding.
-function saysNoSpace(error: unknown): boolean {
-  return error instanceof Error && /No space left on device|Disk quota exceeded/.test(error.message)
 }

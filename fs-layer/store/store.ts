@@ -1,5 +1,6 @@
 import { mkdir, open } from 'node:fs/promises'
 import { BlobFiles, blobRecord, checkDeclared, checkGrowth } from './blob-files.ts'
+import { checkLogs } from './check-logs.ts'
 import {
   type Change,
   Database,
@@ -55,13 +56,14 @@ export class Store extends StoreReader {
    * Opens the store, making it where there is none. One `Store` for a directory; further threads of the same
    * process use `StoreReader`.
    *
-   * @throws {StoreError} `locked`, `format`, `full`, `corrupt`, `io`
+   * @throws {StoreError} `locked`, `format`, `full`, `corrupt`, `read-only`, `io`
    */
   static override async open(options: StoreOptions): Promise<Store> {
     await mkdir(options.dir, { recursive: true, mode: 0o700 }).catch((error: unknown) => {
       throw asStoreError(error, `making the directory ${options.dir}`)
     })
     const minFreeBytes = options.minFreeBytes ?? DEFAULT_MIN_FREE_BYTES
+    checkLogs(databaseDir(options.dir))
     const database = await Database.open(databaseDir(options.dir))
     try {
       await checkFormat(database)

@@ -1,6 +1,6 @@
 import type { Inode } from '../delta/inode.ts'
 import type { PathState } from '../policy/path-state.ts'
-import { type Level, VIEW } from '../policy/rule.ts'
+import { type Level, VIEW, WRITE } from '../policy/rule.ts'
 import { EACCES, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Observer } from './observer.ts'
@@ -85,7 +85,10 @@ export class Access {
   }
 
   need(inode: Inode, level: Level): void {
-    if (this.#visibility.stateOf(inode).level >= level) return
+    if (this.#visibility.stateOf(inode).level >= level) {
+      if (level === WRITE) this.#overlay.delta.needWritable()
+      return
+    }
     this.observer?.refusedAt(inode, level)
     throw EACCES
   }
@@ -93,7 +96,10 @@ export class Access {
   needAt(directory: Inode, name: ByteString, level: Level): PathState {
     if (directory.nlink === 0) throw ENOENT
     const state = this.#visibility.childState(directory, name)
-    if (state.level >= level) return state
+    if (state.level >= level) {
+      if (level === WRITE) this.#overlay.delta.needWritable()
+      return state
+    }
     this.observer?.refused(directory, name, level)
     throw EACCES
   }

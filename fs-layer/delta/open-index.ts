@@ -1,0 +1,24 @@
+import { mkdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { Level } from 'level'
+import { type CutOff, mendIndex } from './mend-index.ts'
+
+export type Index = Level<Buffer, Buffer>
+
+/** Opens the LevelDB of a delta, making it where there is none. */
+export async function openIndex(dir: string, onCutOff: (cut: CutOff) => void): Promise<Index> {
+  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  const path = join(dir, 'index')
+  const cut = mendIndex(path)
+  if (cut !== null) onCutOff(cut)
+  const index: Index = new Level(path, {
+    keyEncoding: 'buffer',
+    valueEncoding: 'buffer',
+    // A delta is one of hundreds in this process; the defaults would take 12 MiB each.
+    writeBufferSize: 1 << 20,
+    cacheSize: 1 << 20,
+    maxOpenFiles: 32,
+  })
+  await index.open()
+  return index
+}
