@@ -340,9 +340,9 @@ export class Contents {
     writeFully(fd, contents, 0)
     this.#small.drop(inode)
     inode.inlineDirty = false
-    const wasStored = inode.stored
+    const wasDurable = inode.stored || inode.entry !== null
     this.#movedToFile(inode)
-    inode.unsafeUntilSynced = wasStored
+    inode.unsafeUntilSynced = wasDurable
     this.#delta.contentChanged(inode)
   }
 
