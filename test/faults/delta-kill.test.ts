@@ -10,8 +10,8 @@ beforeEach((context) => needs(context, 'root', 'fuse'))
 
 describe('a server killed while several programs work on its view', () => {
   it.each([
-    ['gathers writes', undefined, crashTimes(110)],
-    ['hands each write on', 2 ** 40, crashTimes(30)],
+    ['gathers writes', undefined, crashTimes(100)],
+    ['hands each write on', 2 ** 40, crashTimes(25)],
   ] as const)(
     'has all that was synced, and else an earlier state, where the kernel %s',
     async (_, quotaBytes, kills) => {
