@@ -1,6 +1,7 @@
-import { constants, existsSync, fdatasync, fstatSync, fsync, mkdirSync, readdirSync, rmSync } from 'node:fs'
+import { constants, existsSync, fdatasync, fstatSync, fsync, readdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { IN_FILE, type Inode } from './inode.ts'
+import { makeDirectory } from './make-directory.ts'
 import type { OpenFiles } from './open-files.ts'
 
 const { O_RDONLY, O_RDWR, O_CREAT, O_DIRECTORY } = constants
@@ -43,7 +44,7 @@ export class BackingFiles {
   prepare(inode: Inode): string {
     const directory = this.#directoryOf(inode)
     if (!this.#made.has(directory)) {
-      mkdirSync(directory, { recursive: true, mode: 0o700 })
+      makeDirectory(directory)
       this.#made.add(directory)
       this.#named.add(this.#dir)
       this.#named.add(join(this.#dir, 'files'))

@@ -18,7 +18,7 @@ export interface DeltaOptions {
   readonly settleAfterMs: number
   /** Asked before each batch. */
   readonly room: Room
-  /** A batch in the background failed; it is tried again with the next one. */
+  /** A batch failed after one that did not; it is tried again with the next one. */
   readonly onFlushFailed: (error: unknown) => void
   /** Behind a place in a log where batches are lost, later ones were cut off: nobody had been told that they are durable. */
   readonly onCutOff: (cut: CutOff) => void

@@ -180,7 +180,10 @@ export class Delta implements AsyncDisposable {
       .catch(() => undefined)
       .then(() => {
         this.#queued = null
-        this.#running = this.#write()
+        this.#running = this.#write().catch((error: unknown) => {
+          this.#state.tellOnce(() => this.#options.onFlushFailed(error))
+          throw error
+        })
         return this.#running
       })
     return this.#queued
@@ -230,7 +233,8 @@ export class Delta implements AsyncDisposable {
 
   /** The records stay dirty when it fails, so whoever must know hears of it at the next fsync. */
   #flushInBackground(durable: boolean): void {
-    this.flush(durable).catch((error: unknown) => this.#state.tellOnce(() => this.#options.onFlushFailed(error)))
+    // Told to the log: see `flush`.
+    this.flush(durable).catch(() => undefined)
   }
 
   async #write(): Promise<void> {

@@ -1,13 +1,13 @@
-import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { Level } from 'level'
+import { makeDirectory } from './make-directory.ts'
 import { type CutOff, mendIndex } from './mend-index.ts'
 
 export type Index = Level<Buffer, Buffer>
 
 /** Opens the LevelDB of a delta, making it where there is none. */
 export async function openIndex(dir: string, onCutOff: (cut: CutOff) => void): Promise<Index> {
-  mkdirSync(dir, { recursive: true, mode: 0o700 })
+  makeDirectory(dir)
   const path = join(dir, 'index')
   const cut = mendIndex(path)
   if (cut !== null) onCutOff(cut)

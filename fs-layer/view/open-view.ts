@@ -1,15 +1,15 @@
-import { mkdirSync } from 'node:fs'
 import { BackingFiles } from '../delta/backing-files.ts'
 import { Contents } from '../delta/contents.ts'
 import { Delta } from '../delta/delta.ts'
 import { DeltaError } from '../delta/delta-error.ts'
 import { DISK_RESERVE_BYTES, FLUSH_AFTER_MS, FLUSH_AT_RECORDS, SETTLE_AFTER_MS } from '../delta/limits.ts'
+import { makeDirectory } from '../delta/make-directory.ts'
 import type { OpenFiles } from '../delta/open-files.ts'
 import { Room } from '../delta/room.ts'
 import type { Quota } from '../delta/usage.ts'
 import type { Device, Mounted } from '../device/device.ts'
 import type { Policy } from '../policy/policy.ts'
-import { asErrno, EBUSY, EIO } from '../protocol/errno.ts'
+import { EBUSY, EIO } from '../protocol/errno.ts'
 import type { ByteString, Statfs } from '../protocol/filesystem.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Hash } from '../store/objects.ts'
@@ -141,10 +141,13 @@ export class OpenView implements AsyncDisposable {
   async unmount(): Promise<void> {
     const mounted = this.#mounted
     this.#mounted = null
-    // Who still holds the mount is cut off after a while, and with it what the kernel has not sent yet.
-    await this.caughtUp()
-    this.#kernel = null
-    await mounted?.unmount()
+    try {
+      // Who still holds the mount is cut off after a while, and with it what the kernel has not sent yet.
+      await this.caughtUp()
+    } finally {
+      this.#kernel = null
+      await mounted?.unmount()
+    }
     await this.sync()
   }
 
@@ -183,16 +186,12 @@ export class OpenView implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.unmount()
-    this.overlay.contents.close()
-    await this.overlay.delta[Symbol.asyncDispose]()
-  }
-}
-
-function makeDirectory(path: string): void {
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 })
-  } catch (error) {
-    throw asErrno(error)
+    // All is let go of, also where the disk takes no more; then it rejects.
+    try {
+      await this.unmount()
+    } finally {
+      this.overlay.contents.close()
+      await this.overlay.delta[Symbol.asyncDispose]()
+    }
   }
 }

@@ -174,8 +174,11 @@ class Thread implements Answerer {
     if (this.#stopping) return
     this.#stopping = true
     const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
-    await this.call({ op: 'stop' })
-    await exited
+    try {
+      await this.call({ op: 'stop' })
+    } finally {
+      await exited
+    }
   }
 
   #answer(response: Exclude<Response, { log: unknown }>): void {

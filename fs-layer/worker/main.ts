@@ -13,13 +13,15 @@ const session = await Session.open(workerData as SessionOptions, {
 })
 
 port.on('message', ({ id, call }: Request) => {
-  session.answer(call).then(
-    (value) => {
-      send({ id, value })
+  session
+    .answer(call)
+    .then(
+      (value) => send({ id, value }),
+      (error: unknown) => send({ id, error: asFailure(error) }),
+    )
+    .finally(() => {
       if (call.op === 'stop') port.close()
-    },
-    (error: unknown) => send({ id, error: asFailure(error) }),
-  )
+    })
 })
 send({ id: 0, value: null })
 

@@ -134,9 +134,10 @@ export class Session {
   }
 
   async #stop(): Promise<void> {
-    await Promise.all([...this.#views.keys()].map((name) => this.#close(name)))
+    const closed = await Promise.allSettled([...this.#views.keys()].map((name) => this.#close(name)))
     this.#files[Symbol.dispose]()
     await this.#store[Symbol.asyncDispose]()
+    for (const each of closed) if (each.status === 'rejected') throw each.reason
   }
 
   async #device(name: DeviceName): Promise<Device> {
