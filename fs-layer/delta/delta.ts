@@ -53,6 +53,8 @@ export class Delta implements AsyncDisposable {
   /** The last batch, and the last one that is durable. */
   #batch = 0
   #synced = 0
+  /** The last batch that was there when it was opened. */
+  #loaded = 0
   readonly #state = new WriteState()
   #timer: NodeJS.Timeout | null = null
   #running: Promise<void> = Promise.resolve()
@@ -193,7 +195,7 @@ export class Delta implements AsyncDisposable {
     try {
       await this.flush(true)
       // So that what is lost before it is known to have been durable.
-      await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
+      if (this.#batch > this.#loaded) await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
     } finally {
       for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
       await this.#opened?.close()
@@ -319,10 +321,12 @@ export class Delta implements AsyncDisposable {
 
   async #load(): Promise<void> {
     const index = await this.#open()
+    // Before the others, which another version may have in another form.
+    const meta = index.getSync(META_KEY)
+    if (meta !== undefined) this.#checkMeta(meta)
     for await (const [key, value] of index.iterator()) {
       const parsed = parseKey(key)
-      if (parsed.kind === 'meta') this.#checkMeta(value)
-      else if (parsed.kind === 'inode') this.#loadInode(parsed.node, value)
+      if (parsed.kind === 'inode') this.#loadInode(parsed.node, value)
       else if (parsed.kind === 'dentry') this.#loadDentry(parsed.parent, decodeDentry(parsed.name, value))
     }
     for (const directory of this.directories.values()) directory.sort()
@@ -337,8 +341,7 @@ export class Delta implements AsyncDisposable {
     }
     this.#nextNode = meta.nextNode
     // What is there now is on the disk before anything is added to it: see `#openIndex`.
-    this.#batch = meta.batch
-    this.#synced = meta.batch
+    this.#batch = this.#synced = this.#loaded = meta.batch
   }
 
   #loadInode(node: NodeId, value: Buffer): void {
