@@ -64,18 +64,28 @@ export async function launch(
   }
 }
 
-/** The reverse. Goes through to its end whatever fails on the way; what fails is in the log. */
+/**
+ * The reverse. Goes through to its end whatever fails on the way; what fails is in the log. Resolves with the reason if
+ * what the sandbox wrote could not be made durable.
+ */
 export async function teardown(
   { sandboxId, hostUid, launched, agent, view }: RunningParts,
   { mountDirs, hostUids, log }: LaunchDependencies,
-): Promise<void> {
+): Promise<unknown> {
+  let notDurable: unknown
   const undo = new Undo()
   undo.add(() => hostUids?.give(hostUid))
   undo.add(() => mountDirs.remove(sandboxId))
   undo.add(() => view.release())
   // After the processes, so that what they write last still meets a filesystem.
-  undo.add(() => view.view.unmount())
+  undo.add(() =>
+    view.view.unmount().catch((error: unknown) => {
+      notDurable = error
+      throw error
+    }),
+  )
   undo.add(() => launched.stop())
   undo.add(() => agent.close())
   await undo.run((err) => log.error({ err, sandbox: sandboxId }, 'cannot clean up after a sandbox'))
+  return notDurable
 }

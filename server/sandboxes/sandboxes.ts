@@ -118,8 +118,11 @@ export class Sandboxes implements AsyncDisposable {
     return this.#inTurn(id, async (record) => {
       checkStoppable(record)
       const running = this.#running.get(id)
-      if (running !== undefined) await this.#end(running)
-      return this.#change(record, { type: 'stopped' })
+      const notDurable = running === undefined ? undefined : await this.#end(running)
+      const stopped = await this.#change(record, { type: 'stopped' })
+      // It has stopped, but an answer would say that what it wrote last is on the disk.
+      if (notDurable !== undefined) throw notDurable
+      return stopped
     })
   }
 
@@ -184,10 +187,12 @@ export class Sandboxes implements AsyncDisposable {
     return records.sandboxes.put(changed)
   }
 
-  async #end(running: Running): Promise<void> {
+  /** Resolves with the reason if what it wrote could not be made durable. */
+  async #end(running: Running): Promise<unknown> {
     this.#running.delete(running.sandboxId)
-    await teardown(running.parts, this.#parts)
+    const notDurable = await teardown(running.parts, this.#parts)
     await Promise.all([...running.atEnd].map((tell) => tell()))
+    return notDurable
   }
 
   /** A boundary that ends by itself, or an agent that says what it must not, makes it an `error` sandbox. */
