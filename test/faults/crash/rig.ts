@@ -4,6 +4,7 @@ import * as fs from 'node:fs'
 import { open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import koffi from 'koffi'
 import { Store } from '../../../fs-layer/store/store.ts'
 import { TreeBuilder } from '../../../fs-layer/store/tree-builder.ts'
 import { faultsOf, type Witness } from './check.ts'
@@ -31,6 +32,7 @@ const WRITERS = 3
 const ROUNDS_OF_A_DELTA = 50
 const MARK_STEP = 100_000
 const STIR_EVERY_MS = 7
+const PAGE_BYTES = 4096
 /** A directory of a round begins with these, in the base: inline, at its edge, in a file, and beyond what is copied at once. */
 const PLANTED = [
   { name: 'a', tag: 1, length: 100 },
@@ -141,14 +143,15 @@ export class CrashRig implements AsyncDisposable {
     return histories
   }
 
-  /** Writes one file back, as the kernel may do at any time and in any order. */
+  /** Writes one file back, or a part of it, as the kernel may do at any time and in any order. */
   async #stir(): Promise<void> {
     const files = fs.readdirSync(join(this.#dir, 'delta'), { recursive: true, withFileTypes: true })
     const chosen = files.filter((each) => each.isFile())[Math.floor(this.#random() * files.length)]
     if (chosen === undefined) return
     try {
       const file = await open(join(chosen.parentPath, chosen.name), 'r')
-      await file.datasync()
+      if (this.#random() < 0.5) await file.datasync()
+      else writeBack(file.fd, Math.floor(this.#random() * 16) * PAGE_BYTES, PAGE_BYTES * 4)
       await file.close()
     } catch (error) {
       // The server may have removed it meanwhile.
@@ -182,6 +185,12 @@ export class CrashRig implements AsyncDisposable {
     }
     return [...lines, this.#log].join('\n')
   }
+}
+
+/** Sends pages of a file to the disk, and waits for that (sync_file_range(2)); how long the file is does not follow. */
+function writeBack(fd: number, offset: number, length: number): void {
+  const call = koffi.load(null).func('sync_file_range', 'int', ['int', 'int64', 'int64', 'uint'])
+  call(fd, offset, length, 1 | 2 | 4)
 }
 
 async function end(child: ChildProcess): Promise<void> {
