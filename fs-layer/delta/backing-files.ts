@@ -1,4 +1,4 @@
-import { constants, existsSync, fdatasync, fstatSync, fsync, readdirSync, rmSync } from 'node:fs'
+import { constants, existsSync, fdatasync, fstatSync, fsync, readdirSync, rmSync, unlink } from 'node:fs'
 import { join } from 'node:path'
 import { IN_FILE, type Inode } from './inode.ts'
 import { makeDirectory } from './make-directory.ts'
@@ -81,6 +81,14 @@ export class BackingFiles {
   forget(inode: Inode): void {
     this.#written.delete(inode)
     this.#files.forget(this.pathOf(inode))
+  }
+
+  /** Closes it, and returns what removes it: on another thread, for there may be thousands. */
+  removal(inode: Inode): () => void {
+    this.forget(inode)
+    const path = this.pathOf(inode)
+    // One that cannot be removed is a leftover of the next open.
+    return () => unlink(path, () => undefined)
   }
 
   /**

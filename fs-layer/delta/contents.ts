@@ -200,10 +200,8 @@ export class Contents {
     inode.inlineDirty = false
     this.#delta.usage.settle(inode, 0)
     if (inode.place !== IN_FILE) return
-    this.#backing.forget(inode)
-    const path = this.#backing.pathOf(inode)
     // Only when the index on disk does not name it any more: a crash before that must find the file.
-    this.#delta.afterDurable(() => rmSync(path, { force: true }))
+    this.#delta.afterDurable(this.#backing.removal(inode))
   }
 
   /** Resolves when the bytes written so far are on the disk, but for those the index holds. */

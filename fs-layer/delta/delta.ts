@@ -194,8 +194,9 @@ export class Delta implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     try {
       await this.flush(true)
-      // So that what is lost before it is known to have been durable.
-      if (this.#batch > this.#loaded) await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta()))
+      // So that what is lost before it is known to have been durable; where that fails, it is not.
+      if (this.#batch > this.#loaded)
+        await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta())).catch(this.#options.onFlushFailed)
     } finally {
       for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
       await this.#opened?.close()

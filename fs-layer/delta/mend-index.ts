@@ -1,6 +1,7 @@
 import { closeSync, existsSync, fdatasyncSync, fsyncSync, ftruncateSync, openSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { hasLostCurrent } from '../leveldb/current.ts'
+import { damagedTable } from '../leveldb/damaged-table.ts'
 import { type BatchHead, findTear, type Tear } from '../leveldb/tear.ts'
 import { DeltaError, REMEDY } from './delta-error.ts'
 import { decodeMeta, META_KEY } from './record.ts'
@@ -24,6 +25,8 @@ export interface CutOff {
 export function mendIndex(index: string): CutOff | null {
   if (!existsSync(index)) return null
   if (hasLostCurrent(index)) throw new DeltaError('damaged', `${join(index, 'CURRENT')} is gone. ${REMEDY}`)
+  const table = damagedTable(index)
+  if (table !== null) throw new DeltaError('damaged', `${table.path} is damaged: ${table.reason}. ${REMEDY}`)
   const tear = findTear(index)
   if (tear === null) return null
   const at = `${tear.log} is damaged at byte ${tear.offset}`

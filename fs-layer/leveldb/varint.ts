@@ -35,10 +35,18 @@ export class Cursor {
     }
   }
 
+  littleEndian(length: number): number {
+    this.#at += length
+    return this.#bytes.readUIntLE(this.#at - length, length)
+  }
+
   /** With its length before it. */
   string(): Buffer {
-    const length = this.varint()
-    if (this.#at + length > this.#bytes.length) throw new RangeError('a string is longer than what is left')
+    return this.bytes(this.varint())
+  }
+
+  bytes(length: number): Buffer {
+    if (this.#at + length > this.#bytes.length) throw new RangeError('more bytes are named than are left')
     this.#at += length
     return this.#bytes.subarray(this.#at - length, this.#at)
   }
