@@ -66,14 +66,7 @@ export class FileCalls {
     return found
   }
 
-  copyRange(
-    caller: Caller,
-    from: NodeId,
-    fromOffset: number,
-    to: NodeId,
-    toOffset: number,
-    length: number,
-  ): number {
+  copyRange(caller: Caller, from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number {
     const source = this.#readable(from)
     if (!source.isFile) throw EINVAL
     const target = this.#writable(to)

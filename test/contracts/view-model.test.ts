@@ -7,11 +7,13 @@ import { mountedView } from '../fixtures/mounted-view.ts'
 import { needs } from '../needs.ts'
 import { give, OWNER, plant } from './model/planted.ts'
 import { type Side, startSide } from './model/side.ts'
-import { type Step, sequence } from './model/steps.ts'
+import { type Step, sequence, stepAmong } from './model/steps.ts'
 
 beforeEach((context) => needs(context, 'root', 'fuse'))
 
 const [ROOT, OTHER] = [0, 54_321]
+/** One of no UTF-8, and one as long as a name may be. */
+const NAMES = ['a', 'b', 'c', 'd', '\xff\xfe', 'n'.repeat(255)]
 const STEPS_MAX = 2500
 /** More of them where there is time: CROFT_MODEL_RUNS multiplies. */
 const TIMES = Number(process.env['CROFT_MODEL_RUNS'] ?? 1)
@@ -34,7 +36,7 @@ describe('a view and a plain directory', () => {
         await using there = await startSide({ uids, reusesNumbers: true })
         await using here = await startSide({ uids, reusesNumbers: false })
         await fc.assert(
-          fc.asyncProperty(sequence(STEPS_MAX), async (steps) => {
+          fc.asyncProperty(sequence(stepAmong(NAMES), STEPS_MAX), async (steps) => {
             await compare(steps, { here, there, plant, unprivileged: !uids.includes(ROOT) })
           }),
           { numRuns: 4 * TIMES, interruptAfterTimeLimit: LONGEST_MS, markInterruptAsFailure: true },

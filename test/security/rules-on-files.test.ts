@@ -213,6 +213,17 @@ describe('rules that change while mounted', () => {
     await live.view.setRules([rule('**', 'write')])
     expect(fs.readFileSync(secret, 'utf8')).toBe('secret')
   })
+
+  it('hold in the root too, for names that were listed and names that were missed', async () => {
+    await using live = await mountedView({ base, rules: [rule('**', 'write'), rule('names/**', 'none')] })
+    expect(fs.readdirSync(live.path).sort()).toEqual(['deep', 'open.txt', 'secrets', 'work'])
+    expect(errorCode(() => fs.lstatSync(join(live.path, 'names')))).toBe('ENOENT')
+    await live.view.setRules([rule('**', 'write'), rule('secrets/**', 'none'), rule('open.txt', 'none')])
+    expect(fs.readdirSync(live.path).sort()).toEqual(['deep', 'names', 'work'])
+    expect(fs.lstatSync(join(live.path, 'names')).isDirectory()).toBe(true)
+    expect(errorCode(() => fs.lstatSync(join(live.path, 'open.txt')))).toBe('ENOENT')
+    expect(fs.lstatSync(live.path).nlink).toBe(2 + 3)
+  })
 })
 
 function rule(pattern: string, level: Rule['level'], priority = 0): Rule {

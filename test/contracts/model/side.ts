@@ -118,7 +118,8 @@ const HOUR_NS = 3_600_000_000_000n
 async function closeAll(caller: Caller, handles: (number | undefined)[], only?: number): Promise<void> {
   for (const [index, fd] of handles.entries()) {
     if (fd === undefined || (only !== undefined && index !== only)) continue
-    await caller.close(fd)
+    // It may tell of writes that were gathered and then refused.
+    await caller.answer('close', fd)
     handles[index] = undefined
   }
 }

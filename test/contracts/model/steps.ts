@@ -28,17 +28,6 @@ const [KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE] = [1, 2, 16]
 const [SEEK_SET, SEEK_CUR, SEEK_END] = [0, 1, 2]
 const [LOCK_SH, LOCK_EX, LOCK_NB, LOCK_UN] = [1, 2, 4, 8]
 
-/** Few, so that calls meet; the long ones are as long as a name may be, and one byte longer. */
-const NAMES = ['a', 'b', 'c', 'd', '\xff\xfe', 'n'.repeat(255)]
-const name = fc.oneof(
-  { weight: 40, arbitrary: fc.constantFrom(...NAMES) },
-  { weight: 1, arbitrary: fc.constant('n'.repeat(256)) },
-)
-const below = (names: number) => fc.array(name, { minLength: names, maxLength: names })
-export const path = fc
-  .oneof({ weight: 5, arbitrary: below(1) }, { weight: 3, arbitrary: below(2) }, { weight: 1, arbitrary: below(3) })
-  .map((names) => names.join('/'))
-const target = fc.constantFrom('a', 'b', '../b', 'a/b', '.', 'nowhere', '\xff\xfe')
 const handle: fc.Arbitrary<Handle> = fc.record({ handle: fc.nat(HANDLES - 1) })
 
 /** Around where contents move from the index into a file of their own, and around a page. */
@@ -76,74 +65,91 @@ const flags = fc.oneof(
   fc.constantFrom(O_RDWR | O_TMPFILE, O_RDWR | O_TMPFILE | O_EXCL),
 )
 
-export const step: fc.Arbitrary<Step> = fc.oneof(
-  { weight: 10, arbitrary: opening() },
-  made('close', handle),
-  { weight: 2, arbitrary: made('read', handle, fc.constantFrom(10, 5000, 70_000)) },
-  { weight: 3, arbitrary: made('read', handle, fc.constantFrom(10, 70_000), place) },
-  { weight: 3, arbitrary: made('write', handle, text) },
-  { weight: 3, arbitrary: made('write', handle, text, place) },
-  made('seekFile', handle, place, fc.constantFrom(SEEK_SET, SEEK_CUR, SEEK_END)),
-  made('readByHoles', handle),
-  made('writeDirect', path, fc.constantFrom('p', 'q'), fc.integer({ min: 1, max: 5 }), aligned()),
-  made('readDirect', path, fc.integer({ min: 1, max: 5 }), aligned()),
-  made('mapWriteWithin', handle, fc.nat(4090), few),
-  { weight: 2, arbitrary: made('ftruncate', handle, place) },
-  made('truncate', path, place),
-  made(
-    'fallocate',
-    handle,
-    fc.constantFrom(0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE),
-    place,
-    fc.integer({ min: 1, max: 30_000 }),
-  ),
-  made('copyRange', handle, place, handle, place, place),
-  made('fsync', handle),
-  made('fdatasync', handle),
-  made('linkFd', handle, path),
+/** Any call. There are few names, so that calls meet; now and then one is a byte longer than a name may be. */
+export function stepAmong(names: readonly string[]): fc.Arbitrary<Step> {
+  const path = pathAmong(names)
+  const [one = '', other = ''] = names
+  const target = fc.constantFrom(...names, `../${other}`, `${one}/${other}`, '.', 'nowhere')
+  return fc.oneof(
+    { weight: 10, arbitrary: opening(path) },
+    made('close', handle),
+    { weight: 2, arbitrary: made('read', handle, fc.constantFrom(10, 5000, 70_000)) },
+    { weight: 3, arbitrary: made('read', handle, fc.constantFrom(10, 70_000), place) },
+    { weight: 3, arbitrary: made('write', handle, text) },
+    { weight: 3, arbitrary: made('write', handle, text, place) },
+    made('seekFile', handle, place, fc.constantFrom(SEEK_SET, SEEK_CUR, SEEK_END)),
+    made('readByHoles', handle),
+    made('writeDirect', path, fc.constantFrom('p', 'q'), fc.integer({ min: 1, max: 5 }), aligned()),
+    made('readDirect', path, fc.integer({ min: 1, max: 5 }), aligned()),
+    made('mapWriteWithin', handle, fc.nat(4090), few),
+    { weight: 2, arbitrary: made('ftruncate', handle, place) },
+    made('truncate', path, place),
+    made(
+      'fallocate',
+      handle,
+      fc.constantFrom(0, KEEP_SIZE, PUNCH_HOLE | KEEP_SIZE, PUNCH_HOLE, ZERO_RANGE, ZERO_RANGE | KEEP_SIZE),
+      place,
+      fc.integer({ min: 1, max: 30_000 }),
+    ),
+    made('copyRange', handle, place, handle, place, place),
+    made('fsync', handle),
+    made('fdatasync', handle),
+    made('linkFd', handle, path),
 
-  { weight: 3, arbitrary: made('lstat', path) },
-  made('stat', path),
-  { weight: 2, arbitrary: made('fstat', handle) },
-  made('access', path, fc.nat(7)),
-  { weight: 2, arbitrary: made('chmod', path, mode) },
-  made('chown', path, id, id),
-  made('lchown', path, id, id),
-  { weight: 2, arbitrary: made('utimes', path, time, time) },
-  made('setxattr', path, attribute, few, fc.constantFrom(0, 1, 2)),
-  made('getxattr', path, attribute),
-  made('listxattr', path),
-  made('removexattr', path, attribute),
+    { weight: 3, arbitrary: made('lstat', path) },
+    made('stat', path),
+    { weight: 2, arbitrary: made('fstat', handle) },
+    made('access', path, fc.nat(7)),
+    { weight: 2, arbitrary: made('chmod', path, mode) },
+    made('chown', path, id, id),
+    made('lchown', path, id, id),
+    { weight: 2, arbitrary: made('utimes', path, time, time) },
+    made('setxattr', path, attribute, few, fc.constantFrom(0, 1, 2)),
+    made('getxattr', path, attribute),
+    made('listxattr', path),
+    made('removexattr', path, attribute),
 
-  { weight: 4, arbitrary: made('mkdir', path, mode) },
-  { weight: 2, arbitrary: made('rmdir', path) },
-  { weight: 2, arbitrary: made('unlink', path) },
-  { weight: 4, arbitrary: made('rename', path, path) },
-  { weight: 2, arbitrary: made('rename2', path, path, fc.constantFrom(0, 1, 2, 2, 3)) },
-  { weight: 2, arbitrary: made('link', path, path) },
-  { weight: 2, arbitrary: made('symlink', target, path) },
-  made('readlink', path),
-  made(
-    'mknod',
-    path,
-    fc.constantFrom(S_IFIFO, S_IFSOCK, S_IFREG).map((type) => type | 0o644),
-  ),
-  { weight: 2, arbitrary: made('readdir', path) },
-  made('chdir', path),
-  made('fchdir', handle),
-  // Where the process is.
-  made('readlink', fc.constant('/proc/self/cwd')),
+    { weight: 4, arbitrary: made('mkdir', path, mode) },
+    { weight: 2, arbitrary: made('rmdir', path) },
+    { weight: 2, arbitrary: made('unlink', path) },
+    { weight: 4, arbitrary: made('rename', path, path) },
+    { weight: 2, arbitrary: made('rename2', path, path, fc.constantFrom(0, 1, 2, 2, 3)) },
+    { weight: 2, arbitrary: made('link', path, path) },
+    { weight: 2, arbitrary: made('symlink', target, path) },
+    made('readlink', path),
+    made(
+      'mknod',
+      path,
+      fc.constantFrom(S_IFIFO, S_IFSOCK, S_IFREG).map((type) => type | 0o644),
+    ),
+    { weight: 2, arbitrary: made('readdir', path) },
+    made('chdir', path),
+    made('fchdir', handle),
+    // Where the process is.
+    made('readlink', fc.constant('/proc/self/cwd')),
 
-  made('flock', handle, fc.constantFrom(LOCK_SH | LOCK_NB, LOCK_EX | LOCK_NB, LOCK_UN)),
-  made('lock', handle, fc.constantFrom(0, 1, 2), fc.constantFrom(0, 10), fc.constantFrom(0, 5, 20)),
-)
+    made('flock', handle, fc.constantFrom(LOCK_SH | LOCK_NB, LOCK_EX | LOCK_NB, LOCK_UN)),
+    made('lock', handle, fc.constantFrom(0, 1, 2), fc.constantFrom(0, 10), fc.constantFrom(0, 5, 20)),
+  )
+}
 
-/** A number of calls as likely to be small as to be large. */
-export function sequence(most: number): fc.Arbitrary<Step[]> {
+/** A number of them as likely to be small as to be large. */
+export function sequence(step: fc.Arbitrary<Step>, most: number): fc.Arbitrary<Step[]> {
   return fc.array(step, { maxLength: most, size: 'max' })
 }
 
-function opening(): fc.Arbitrary<Step> {
+function pathAmong(names: readonly string[]): fc.Arbitrary<string> {
+  const name = fc.oneof(
+    { weight: 40, arbitrary: fc.constantFrom(...names) },
+    { weight: 1, arbitrary: fc.constant('n'.repeat(256)) },
+  )
+  const below = (count: number) => fc.array(name, { minLength: count, maxLength: count })
+  return fc
+    .oneof({ weight: 5, arbitrary: below(1) }, { weight: 3, arbitrary: below(2) }, { weight: 1, arbitrary: below(3) })
+    .map((all) => all.join('/'))
+}
+
+function opening(path: fc.Arbitrary<string>): fc.Arbitrary<Step> {
   return fc
     .tuple(
       made(
