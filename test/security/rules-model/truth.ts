@@ -33,16 +33,24 @@ export function visibleOf(truth: Truth, rules: readonly Rule[]): Map<string, str
   const seen = new Map<string, string>()
   for (const [path, told] of truth) {
     if (!isVisible(path)) continue
-    const content = told.kind === 'file' ? told.contents : (told.target ?? '')
-    // That a file is empty is told by its size: the kernel asks nobody for what is in it.
-    const needsReading = (told.kind === 'file' && told.size > 0) || told.kind === 'symlink'
+    const content = told.kind === 'file' ? withoutEnd(told.contents) : (told.target ?? '')
+    const needsReading = told.kind === 'file' || told.kind === 'symlink'
     seen.set(path, needsReading && (levels.get(path) ?? NONE) < READ ? 'EACCES' : `${told.kind} ${content}`)
   }
   return seen
 }
 
-/** The same, as root finds it in the mount. */
-export function seenIn(root: string, prefix = '', seen = new Map<string, string>()): Map<string, string> {
+/**
+ * The same, as root finds it in the mount, where `wanted` is what it should find. An empty file shows that it is, whatever
+ * its level: the kernel asks nobody for what is in it.
+ */
+export function seenIn(root: string, wanted: ReadonlyMap<string, string>): Map<string, string> {
+  const seen = walk(root, '', new Map())
+  for (const [path, what] of seen) if (what === 'file ' && wanted.get(path) === 'EACCES') seen.set(path, 'EACCES')
+  return seen
+}
+
+function walk(root: string, prefix: string, seen: Map<string, string>): Map<string, string> {
   for (const name of calls.readdir(`${root}/${prefix}`)) {
     const path = prefix + name
     const at = `${root}/${path}`
@@ -51,11 +59,11 @@ export function seenIn(root: string, prefix = '', seen = new Map<string, string>
       orErrno(() => `${KINDS.get(calls.lstat(at).mode & 0o170000)} `),
     )
     const kind = seen.get(path)?.trimEnd()
-    if (kind === 'directory') seenIn(root, `${path}/`, seen)
+    if (kind === 'directory') walk(root, `${path}/`, seen)
     else if (kind === 'file')
       seen.set(
         path,
-        orErrno(() => `${kind} ${calls.readFile(at)}`),
+        orErrno(() => `${kind} ${withoutEnd(calls.readFile(at))}`),
       )
     else if (kind === 'symlink')
       seen.set(
@@ -109,6 +117,14 @@ export function faultsBetween(before: Truth, after: Truth, rules: readonly Rule[
 /** Names come and go in a directory that is restricted itself, and leave their time. */
 function shown({ kind, size, mode, mtime, mtimeNsec, contents, target }: Told): string {
   return JSON.stringify([kind, mode, target, contents, kind === 'directory' ? 0 : [size, mtime, mtimeNsec]])
+}
+
+/**
+ * Where the kernel gathers writes, one that is refused when it is sent, because the rules have changed since the file was
+ * opened, leaves the kernel with the size that it would have made (ADR 11), and zeros.
+ */
+function withoutEnd(contents: string): string {
+  return contents.replace(/\0+$/, '')
 }
 
 function orErrno(call: () => string): string {
