@@ -309,17 +309,7 @@ export class Overlay {
     }
     this.delta.usage.giveInodes(1)
     this.#noteLeaving(inode, directory, name)
-    // The last takes the place of the one that goes: a file may have tens of thousands.
-    const others = inode.otherNames ?? []
-    if (inode.parent === directory.node && inode.name === name) {
-      const last = others.pop()!
-      inode.parent = last.parent
-      inode.name = last.name
-    } else {
-      const at = others.findLastIndex((other) => other.parent === directory.node && other.name === name)
-      const last = others.pop()!
-      if (at < others.length) others[at] = last
-    }
+    inode.removeName(directory.node, name)
     inode.stateEpoch = -1
     this.changed(inode)
   }

@@ -9,7 +9,7 @@ import type { PolicyVisibility } from './visibility.ts'
  * Puts other rules in force for the next call, and has the kernel drop what it remembers of paths that the
  * new rules treat differently: names, names that did not exist, attributes, pages and listings.
  *
- * What is not taken back: a mapping that is already made keeps the pages it has.
+ * Pages that are mapped go too: who looks there again is refused by a signal. What is not taken back is in docs/SECURITY.md.
  */
 export function setRules(
   policy: Policy,

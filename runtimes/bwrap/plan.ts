@@ -109,7 +109,7 @@ const MAX_CPU_SHARES = 262_144
 const MAX_PIDS = 1 << 22
 const MIN_TMP_BYTES = 1 << 16
 /** A shell wants some beyond its first ten. */
-export const MIN_OPEN_FILES = 64
+const MIN_OPEN_FILES = 64
 const MAX_OPEN_FILES = 1 << 20
 
 function faultInLimits(limits: LaunchSpec['limits']): string | undefined {

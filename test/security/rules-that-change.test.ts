@@ -108,11 +108,17 @@ for (const uid of [0, OWNER]) {
     })
 
     it('a mapping is gone: who looks there again is ended by a signal', async () => {
-      const { c, dir, setLevel } = given
-      const map = await c.mapKeep(await c.open(`${dir}/file`, O_RDWR))
-      expect(await c.mapRead(map, 6)).toBe('secret')
+      const { c, mounted, dir, setLevel } = given
+      await using d = await startCaller(mounted.path, uid)
+      for (const [caller, shared] of [
+        [c, true],
+        [d, false],
+      ] as const) {
+        const map = await caller.mapKeep(await caller.open(`${dir}/file`, O_RDWR), shared)
+        expect(await caller.mapRead(map, 6)).toBe('secret')
+      }
       await setLevel('none')
-      expect(await c.dies('mapRead', map, 6)).toBe('SIGBUS')
+      for (const caller of [c, d]) expect(await caller.dies('mapRead', 0, 6)).toBe('SIGBUS')
     })
 
     it('a process in a directory that is hidden finds nothing there, and makes nothing', async () => {

@@ -16,7 +16,7 @@ export interface Handle {
   readonly handle: number
 }
 
-export const PROCESSES = 3
+const PROCESSES = 3
 export const HANDLES = 3
 
 const [O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_APPEND] = [0, 1, 2, 0o100, 0o200, 0o1000, 0o2000]

@@ -6,7 +6,7 @@ import { type Step, sequence, stepAmong } from '../../contracts/model/steps.ts'
 import { anyRule } from '../../fixtures/any-rule.ts'
 
 /** `s` is secret wherever it stands, whatever the other rules say. */
-export const NAMES = ['a', 'b', 'ab', '.a', 's']
+const NAMES = ['a', 'b', 'ab', '.a', 's']
 const SECRET: Rule = { pattern: '**/s/**', type: 'glob', level: 'none', priority: 100 }
 
 /** Rules, and what is done under them. */
