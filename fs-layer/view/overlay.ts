@@ -66,11 +66,16 @@ export class Overlay {
     return this.delta.inodes.get(node) ?? this.nodes.get(node)
   }
 
+  *inMemory(): Generator<Inode> {
+    yield* this.delta.inodes.values()
+    for (const inode of this.nodes.values()) if (!inode.inDelta) yield inode
+  }
+
   /** All that the kernel may hold something of. It has the root from the start, and never looks it up or forgets it. */
   *heldByKernel(): Generator<Inode> {
     const { root } = this
     yield root
-    for (const inode of this.#inMemory()) if (inode.refs > 0 && inode !== root) yield inode
+    for (const inode of this.inMemory()) if (inode.refs > 0 && inode !== root) yield inode
   }
 
   lookup(directory: Inode, name: ByteString): Inode | null {
@@ -144,7 +149,7 @@ export class Overlay {
 
   /** The kernel has gone: it holds nothing any more. */
   forgetAll(): void {
-    for (const inode of [...this.#inMemory()]) this.forget(inode.node, inode.refs)
+    for (const inode of [...this.inMemory()]) this.forget(inode.node, inode.refs)
   }
 
   /** A node without a name yet. `mode` has its type bits. */
@@ -240,11 +245,6 @@ export class Overlay {
       this.nodes.delete(inode.node)
       this.delta.add(inode)
     }
-  }
-
-  *#inMemory(): Generator<Inode> {
-    yield* this.delta.inodes.values()
-    for (const inode of this.nodes.values()) if (!inode.inDelta) yield inode
   }
 
   #rebuild(node: NodeId): Inode {

@@ -88,7 +88,7 @@ for (const uid of [0, OWNER]) {
       ] as const) {
         await setLevel(level)
         expect(await c.errno('read', fd, 10, 0)).toBe(errno)
-        expect(await c.errno('splice', fd, 10)).toBe(errno)
+        expect(await c.errno('readSpliced', fd, 10)).toBe(errno)
         expect(await c.answer('readFile', `/proc/self/fd/${fd}`)).not.toHaveProperty('value')
         expect(await c.answer('readDirect', `/proc/self/fd/${fd}`, 1, 0)).not.toHaveProperty('value')
         expect(await c.answer('getxattr', `${dir}/file`, 'user.x')).toEqual({ errno })
