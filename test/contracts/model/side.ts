@@ -60,7 +60,10 @@ export async function startSide({ uids, reusesNumbers }: SideOptions): Promise<S
       const caller = callers[step.who]
       const handles = opened[step.who]
       if (caller === undefined || handles === undefined) throw new RangeError(`no process ${step.who}`)
-      const args = step.args.map((arg) => (typeof arg === 'object' && 'handle' in arg ? handles[arg.handle] : arg))
+      const args = step.args.map((arg) => {
+        if (typeof arg !== 'object' || Array.isArray(arg)) return arg
+        return 'handle' in arg ? handles[arg.handle] : 'repeat' in arg ? arg.repeat.repeat(arg.times) : arg
+      })
       if (args.includes(undefined)) return 'not open'
       if (step.opens !== undefined) await closeAll(caller, handles, step.opens)
       const answer = await caller.answer(step.call, ...args)

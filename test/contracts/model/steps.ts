@@ -6,14 +6,19 @@ export interface Step {
   /** Which process. */
   readonly who: number
   readonly call: keyof Calls
-  /** A handle stands for the descriptor that its process opened as that. */
-  readonly args: readonly (Handle | string | number | boolean | readonly number[])[]
+  /** A handle stands for the descriptor that its process opened as that, a repeated sign for a text: short to print. */
+  readonly args: readonly (Handle | Repeated | string | number | boolean | readonly number[])[]
   /** What it opens is known as this from now on. */
   readonly opens?: number
 }
 
 export interface Handle {
   readonly handle: number
+}
+
+export interface Repeated {
+  readonly repeat: string
+  readonly times: number
 }
 
 const PROCESSES = 3
@@ -32,10 +37,12 @@ const handle: fc.Arbitrary<Handle> = fc.record({ handle: fc.nat(HANDLES - 1) })
 
 /** Around where contents move from the index into a file of their own, and around a page. */
 const place = fc.oneof(fc.nat(100), fc.constantFrom(4095, 4096, 8192, 16_384), fc.nat(60_000))
-const text = fc
-  .tuple(fc.constantFrom('x', 'y', '\0', '\xe9'), fc.oneof(fc.nat(60), fc.constantFrom(4096, 16_385, 40_000)))
-  .map(([sign, length]) => sign.repeat(length))
-const few = text.map((all) => all.slice(0, 30))
+const sign = fc.constantFrom('x', 'y', '\0', '\xe9')
+const text: fc.Arbitrary<Repeated> = fc.record({
+  repeat: sign,
+  times: fc.oneof(fc.nat(60), fc.constantFrom(4096, 16_385, 40_000)),
+})
+const few: fc.Arbitrary<Repeated> = fc.record({ repeat: sign, times: fc.nat(30) })
 const mode = fc.constantFrom(0o644, 0o600, 0o755, 0o444, 0o000, 0o777, 0o4755, 0o2755, 0o1777, 0o640)
 const USERS = [12_345, 54_321]
 const id = fc.constantFrom(...USERS)
