@@ -100,6 +100,19 @@ export class Inode {
     this.entry = entry
   }
 
+  /** One of several. The last takes its place: a file may have tens of thousands, and most lose the youngest first. */
+  removeName(parent: NodeId, name: ByteString): void {
+    const others = this.otherNames ?? []
+    const at = others.findLastIndex((other) => other.parent === parent && other.name === name)
+    const last = others.pop()
+    if (last === undefined || at === others.length) return
+    if (at >= 0) others[at] = last
+    else {
+      this.parent = last.parent
+      this.name = last.name
+    }
+  }
+
   get isDirectory(): boolean {
     return (this.mode & S_IFMT) === S_IFDIR
   }

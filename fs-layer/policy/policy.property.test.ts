@@ -1,9 +1,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { anyRule, RULE_NAMES as NAMES } from '../../test/fixtures/any-rule.ts'
+import { naiveLevel } from '../../test/fixtures/naive-level.ts'
 import type { PathState } from './path-state.ts'
 import { compilePolicy, type Policy } from './policy.ts'
 import { PolicyError } from './policy-error.ts'
-import { LEVEL_NAMES, type Level, NONE, type Rule, WRITE } from './rule.ts'
+import { type Level, NONE, type Rule, WRITE } from './rule.ts'
 
 describe('for any rules and paths', () => {
   it('a level is what a matcher of whole paths and a search through all rules give', () => {
@@ -76,27 +78,12 @@ describe('for any rules and paths', () => {
   })
 })
 
-const NAMES = ['a', 'b', 'ab', '.a', '{']
 const PAIRS = NAMES.flatMap((one) => NAMES.map((other) => `${one}/${other}`))
 const SHORT_PATHS = ['', ...NAMES, ...PAIRS]
 const PATHS = [...SHORT_PATHS, ...PAIRS.flatMap((pair) => NAMES.map((name) => `${pair}/${name}`))]
 const SUFFIXES = [...NAMES, ...PAIRS]
 const SUFFIXES_AND_SELF = ['', ...SUFFIXES]
 
-const anyName = fc.constantFrom(
-  ...['a', 'b', 'ab', '.a', '*', '**', '?', '*b', 'a*', '?*', '[ab]', '[!a]', '*[b-c]'],
-  ...['{a,b}', '{a,**}', '{a,b/c}', '{a,b/**}', '.{a,b*}', '{a,{b,?}}', '\\a', 'a{,b}'],
-)
-const anyPattern = fc
-  .tuple(fc.boolean(), fc.array(anyName, { minLength: 1, maxLength: 4 }))
-  .map(([rooted, names]) => `${rooted ? '/' : ''}${names.join('/')}`)
-const anyLiteral = fc.array(fc.constantFrom(...NAMES), { minLength: 1, maxLength: 3 }).map((names) => names.join('/'))
-const level = fc.constantFrom(...LEVEL_NAMES)
-const priority = fc.constantFrom(0, 0, 0, 1, -1)
-const anyRule: fc.Arbitrary<Rule> = fc.oneof(
-  { weight: 3, arbitrary: fc.record({ type: fc.constant('glob'), pattern: anyPattern, level, priority }) },
-  fc.record({ type: fc.constantFrom('file', 'directory'), pattern: anyLiteral, level, priority }),
-)
 const anyText = fc
   .array(
     fc.constantFrom('a', 'b', '.', '/', '*', '**', '?', '[', ']', '{', '}', ',', '\\', '!', '-', '{a,', '[ab', '/**/'),
@@ -130,126 +117,4 @@ function compiledOrRefused(rules: readonly Rule[]): Policy | null {
     if (error instanceof PolicyError) return null
     throw error
   }
-}
-
-// From here on, what the rules mean, written for clarity alone and without a look at the code under test.
-
-function naiveLevel(rules: readonly Rule[], path: string): Level {
-  let best: { weight: number[]; level: Level } | null = null
-  for (const [index, rule] of rules.entries()) {
-    for (const pattern of rule.type === 'glob' ? writtenOut(rule.pattern) : [rule.pattern]) {
-      if (!naiveMatch(rule, pattern, path)) continue
-      const weight = [
-        rule.priority ?? 0,
-        { glob: 0, directory: 1, file: 2 }[rule.type],
-        ...specificity(rule, pattern),
-        index,
-      ]
-      if (best === null || isHeavier(weight, best.weight))
-        best = { weight, level: LEVEL_NAMES.indexOf(rule.level) as Level }
-    }
-  }
-  return best === null ? NONE : best.level
-}
-
-function isHeavier(weight: number[], than: number[]): boolean {
-  const difference = weight.map((number, at) => number - (than[at] ?? 0)).find((number) => number !== 0)
-  return difference !== undefined && difference > 0
-}
-
-function naiveMatch(rule: Rule, pattern: string, path: string): boolean {
-  const literal = Buffer.from(pattern).toString('latin1')
-  if (rule.type === 'file') return path === literal
-  if (rule.type === 'directory') return path === literal || path.startsWith(`${literal}/`)
-  return namesMatch(namesOf(literal), path === '' ? [] : path.split('/'))
-}
-
-function namesOf(pattern: string): string[] {
-  return pattern.replace(/^\//, '').split('/')
-}
-
-function namesMatch([pattern, ...patterns]: string[], names: string[]): boolean {
-  if (pattern === undefined) return names.length === 0
-  if (pattern === '**') return names.some((_, at) => namesMatch(patterns, names.slice(at))) || namesMatch(patterns, [])
-  const [name, ...rest] = names
-  return name !== undefined && nameMatches(pattern, name) && namesMatch(patterns, rest)
-}
-
-function nameMatches(pattern: string, name: string): boolean {
-  const [sign] = pattern
-  if (sign === undefined) return name === ''
-  if (sign === '*') return nameMatches(pattern.slice(1), name) || (name !== '' && nameMatches(pattern, name.slice(1)))
-  if (name === '') return false
-  if (sign === '?') return nameMatches(pattern.slice(1), name.slice(1))
-  if (sign === '[') {
-    const length = classLength(pattern)
-    return classHas(pattern.slice(1, length - 1), name.charAt(0)) && nameMatches(pattern.slice(length), name.slice(1))
-  }
-  const literal = sign === '\\' ? pattern.slice(1) : pattern
-  return literal.charAt(0) === name.charAt(0) && nameMatches(literal.slice(1), name.slice(1))
-}
-
-function classLength(pattern: string): number {
-  return /^\[[!^]?(?:\\.|[^\\])(?:\\.|[^\]\\])*\]/.exec(pattern)?.[0].length ?? Number.NaN
-}
-
-function classHas(body: string, byte: string): boolean {
-  const negated = /^[!^]/.test(body)
-  const members = negated ? body.slice(1) : body
-  const ranges = [...members.matchAll(/(\\.|[^\\])-(\\.|[^\\])|(\\.|[^\\])/gs)].map(([, from, to, single]) => [
-    from ?? single,
-    to ?? single,
-  ])
-  const unescaped = (text: string | undefined) => text?.at(-1) ?? ''
-  return negated !== ranges.some(([from, to]) => unescaped(from) <= byte && byte <= unescaped(to))
-}
-
-/** Braces by text alone: the first group is replaced by each of its alternatives, and so on. */
-function writtenOut(pattern: string): string[] {
-  const open = positionsOutside(pattern, '{')[0]
-  if (open === undefined) return [pattern]
-  let depth = 0
-  const cuts: number[] = []
-  for (const at of positionsOutside(pattern, '{,}').filter((position) => position >= open)) {
-    if (pattern[at] === '{') depth += 1
-    if (pattern[at] === '}') depth -= 1
-    if (depth === 0 || (depth === 1 && pattern[at] !== '}')) if (pattern[at] !== '{' || at === open) cuts.push(at)
-    if (depth === 0) break
-  }
-  const tail = pattern.slice((cuts.at(-1) ?? 0) + 1)
-  return cuts.slice(1).flatMap((end, number) => {
-    const alternative = pattern.slice((cuts[number] ?? 0) + 1, end)
-    return writtenOut(pattern.slice(0, open) + alternative + tail)
-  })
-}
-
-/** Where one of `signs` stands unescaped and outside a class. */
-function positionsOutside(pattern: string, signs: string): number[] {
-  const found: number[] = []
-  for (let at = 0; at < pattern.length; at += 1) {
-    if (pattern[at] === '\\') at += 1
-    else if (pattern[at] === '[') at += classLength(pattern.slice(at)) - 1
-    else if (signs.includes(pattern.charAt(at))) found.push(at)
-  }
-  return found
-}
-
-function specificity(rule: Rule, pattern: string): number[] {
-  const names = namesOf(Buffer.from(pattern).toString('latin1'))
-  if (rule.type !== 'glob') return [names.length, names.join('').length, names.length, 0, 0, 0]
-  const signs = names.map((name) =>
-    [...name.matchAll(/\\.|\[[!^]?(?:\\.|[^\\])(?:\\.|[^\]\\])*\]|\*\*|./gs)].map(([sign]) => sign),
-  )
-  const isWild = (sign: string) =>
-    sign === '*' || sign === '?' || sign === '**' || (sign.length > 1 && sign.startsWith('['))
-  const all = signs.flat()
-  return [
-    signs.filter((name) => !name.some(isWild)).length,
-    all.filter((sign) => !isWild(sign)).length,
-    names.filter((name) => name !== '**').length,
-    // A run of ** means what one means.
-    -names.filter((name, at) => name === '**' && names[at - 1] !== '**').length,
-    -all.filter((sign) => sign === '*').length,
-    -all.filter((sign) => sign === '?').length,
-  ]
 }

@@ -7,7 +7,11 @@ import type { Access } from './access.ts'
 import { killSuidgid } from './apply-attributes.ts'
 import { type Overlay, stampModified } from './overlay.ts'
 
-const KILL: WriteFlags = { killSuidgid: true }
+/**
+ * These requests have no flag that says whether the set-user-id bit must go, as WRITE has. The kernel wants it unless the
+ * caller has CAP_FSETID (FUSE_HANDLE_KILLPRIV_V2), which nobody but root has.
+ */
+const killsUnlessRoot = (caller: Caller): WriteFlags => ({ killSuidgid: caller.uid !== 0 })
 
 /** The calls of a view that read and change the contents of files. Each asks anew whether it may. */
 export class FileCalls {
@@ -47,11 +51,11 @@ export class FileCalls {
     else await Promise.all([contents.sync(inode), delta.flush(true)])
   }
 
-  fallocate(node: NodeId, offset: number, length: number, mode: number): void {
+  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
     const inode = this.#writable(node)
     if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) throw EOPNOTSUPP
     this.#overlay.contents.allocate(inode, offset, length, mode)
-    this.#written(inode, KILL)
+    this.#written(inode, killsUnlessRoot(caller))
   }
 
   lseek(node: NodeId, offset: number, whence: number): number {
@@ -62,7 +66,7 @@ export class FileCalls {
     return found
   }
 
-  copyRange(from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number {
+  copyRange(caller: Caller, from: NodeId, fromOffset: number, to: NodeId, toOffset: number, length: number): number {
     const source = this.#readable(from)
     if (!source.isFile) throw EINVAL
     const target = this.#writable(to)
@@ -70,7 +74,7 @@ export class FileCalls {
     if (this.#overlay.contents.copyUpBeside(target) !== null) throw EXDEV
     this.#access.observer?.used(source, 'read')
     const copied = this.#overlay.contents.copy(source, fromOffset, target, toOffset, length)
-    if (copied > 0) this.#written(target, KILL)
+    if (copied > 0) this.#written(target, killsUnlessRoot(caller))
     return copied
   }
 

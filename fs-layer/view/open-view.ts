@@ -16,11 +16,13 @@ import type { Hash } from '../store/objects.ts'
 import type { StoreReader } from '../store/reader.ts'
 import { Base } from './base.ts'
 import { BaseObjects } from './base-objects.ts'
+import { disguise } from './disguise.ts'
 import { HostAccess } from './host-access.ts'
 import { KernelCache } from './kernel-cache.ts'
 import type { Principal } from './node-info.ts'
 import { Overlay } from './overlay.ts'
 import { setRules } from './set-rules.ts'
+import { toldNumbers } from './told-numbers.ts'
 import { View } from './view.ts'
 import { FullVisibility, PolicyVisibility } from './visibility.ts'
 
@@ -126,7 +128,8 @@ export class OpenView implements AsyncDisposable {
     // would only meet when it closes the file, or never; nor for a caller whom no mode holds, who would see what it
     // wrote to a file that it may not change (ADR 11).
     const writeback = unprivileged && this.overlay.delta.usage.quota.bytes === undefined
-    this.#mounted = await device.mount(this.#views.sandbox, target, {
+    const told = disguise(this.#views.sandbox, toldNumbers(this.overlay.base.hash))
+    this.#mounted = await device.mount(told, target, {
       name: this.#options.name,
       owner: this.#owner,
       opens: 'none',

@@ -66,10 +66,16 @@ export class Overlay {
     return this.delta.inodes.get(node) ?? this.nodes.get(node)
   }
 
-  /** All that are in memory: what the kernel may hold something of. */
   *inMemory(): Generator<Inode> {
     yield* this.delta.inodes.values()
     for (const inode of this.nodes.values()) if (!inode.inDelta) yield inode
+  }
+
+  /** All that the kernel may hold something of. It has the root from the start, and never looks it up or forgets it. */
+  *heldByKernel(): Generator<Inode> {
+    const { root } = this
+    yield root
+    for (const inode of this.inMemory()) if (inode.refs > 0 && inode !== root) yield inode
   }
 
   lookup(directory: Inode, name: ByteString): Inode | null {
@@ -303,14 +309,7 @@ export class Overlay {
     }
     this.delta.usage.giveInodes(1)
     this.#noteLeaving(inode, directory, name)
-    const others = inode.otherNames ?? []
-    if (inode.parent === directory.node && inode.name === name) {
-      const next = others.shift()!
-      inode.parent = next.parent
-      inode.name = next.name
-    } else {
-      inode.otherNames = others.filter((other) => other.parent !== directory.node || other.name !== name)
-    }
+    inode.removeName(directory.node, name)
     inode.stateEpoch = -1
     this.changed(inode)
   }

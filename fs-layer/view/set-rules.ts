@@ -9,14 +9,14 @@ import type { PolicyVisibility } from './visibility.ts'
  * Puts other rules in force for the next call, and has the kernel drop what it remembers of paths that the
  * new rules treat differently: names, names that did not exist, attributes, pages and listings.
  *
- * What is not taken back: a mapping that is already made keeps the pages it has.
+ * Pages that are mapped go too: who looks there again is refused by a signal. What is not taken back is in docs/SECURITY.md.
  */
 export function setRules(
   policy: Policy,
   { overlay, visibility, notifier }: { overlay: Overlay; visibility: PolicyVisibility; notifier: Notifier | null },
 ): void {
   const before = visibility.policy
-  const known = [...overlay.inMemory()].filter((inode) => inode.refs > 0)
+  const known = [...overlay.heldByKernel()]
   const old = new Map(known.map((inode) => [inode, visibility.stateOf(inode)]))
   visibility.setPolicy(policy)
   if (notifier === null) return

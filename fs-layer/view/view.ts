@@ -98,7 +98,7 @@ export class View implements Filesystem {
 
   setOwner(owner: { uid: number; gid: number }): void {
     this.#owner = owner
-    for (const inode of this.overlay.inMemory()) if (inode.refs > 0) this.#notifier?.nodeChanged(inode.node, false)
+    for (const inode of this.overlay.heldByKernel()) this.#notifier?.nodeChanged(inode.node, false)
   }
 
   lookup(_caller: Caller, parent: NodeId, name: ByteString): Attr | null {
@@ -330,8 +330,8 @@ export class View implements Filesystem {
     this.observer?.attributesChanged(inode)
   }
 
-  fallocate(_caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
-    this.#files.fallocate(node, offset, length, mode)
+  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
+    this.#files.fallocate(caller, node, offset, length, mode)
   }
 
   lseek(_caller: Caller, node: NodeId, offset: number, whence: number): number | Promise<number> {
@@ -342,8 +342,8 @@ export class View implements Filesystem {
     return notifier.flush().then(() => this.#files.lseek(node, offset, whence))
   }
 
-  copyFileRange(_caller: Caller, from: NodeId, at: number, to: NodeId, toOffset: number, length: number): number {
-    return this.#files.copyRange(from, at, to, toOffset, length)
+  copyFileRange(caller: Caller, from: NodeId, at: number, to: NodeId, toOffset: number, length: number): number {
+    return this.#files.copyRange(caller, from, at, to, toOffset, length)
   }
 
   #emit(listed: Listed, plus: boolean, emit: EmitDirent): boolean {

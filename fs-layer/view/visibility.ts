@@ -141,6 +141,7 @@ export class PolicyVisibility implements Visibility {
   #highest(inode: Inode, state: PathState): PathState {
     let highest = state
     for (const { parent, name } of inode.otherNames ?? []) {
+      if (highest.level === WRITE) break
       const other = this.childState(this.#overlay.inode(parent), name)
       if (other.level > highest.level) highest = other
     }

@@ -2,7 +2,7 @@ import { xattrBytes, xattrRoom } from '../delta/extra-room.ts'
 import type { Inode } from '../delta/inode.ts'
 import { XATTRS_MAX_BYTES } from '../delta/limits.ts'
 import type { Usage } from '../delta/usage.ts'
-import { EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } from '../protocol/errno.ts'
+import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } from '../protocol/errno.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import { stampChange } from './overlay.ts'
 
@@ -15,6 +15,7 @@ const NAME_MAX_BYTES = 255
 export function checkXattrName(name: ByteString): void {
   if (name.startsWith('security.')) throw ENODATA
   if (!name.startsWith('user.')) throw EOPNOTSUPP
+  if (name === 'user.') throw EINVAL
 }
 
 export function getXattr(inode: Inode, name: ByteString): Buffer {
@@ -25,6 +26,7 @@ export function getXattr(inode: Inode, name: ByteString): Buffer {
 
 export function setXattr(inode: Inode, name: ByteString, value: Buffer, flags: number, usage: Usage): void {
   if (!name.startsWith('user.')) throw EOPNOTSUPP
+  if (name === 'user.') throw EINVAL
   if (name.length > NAME_MAX_BYTES) throw ERANGE
   // User attributes are for regular files and directories.
   if (!inode.isFile && !inode.isDirectory) throw EPERM
@@ -42,6 +44,7 @@ export function setXattr(inode: Inode, name: ByteString, value: Buffer, flags: n
 }
 
 export function removeXattr(inode: Inode, name: ByteString): void {
+  checkXattrName(name)
   if (!inode.xattrs?.delete(name)) throw ENODATA
   stampChange(inode)
 }

@@ -59,6 +59,7 @@ export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanO
     ...['--remount-ro', '/', '--chdir', '/'],
     // By descriptor: the sandbox's user need not reach the file by a path, and nothing of it shows inside.
     ...['--', `/proc/self/fd/${AGENT_FD}`, String(CHANNEL_FD)],
+    ...(spec.limits.openFiles === undefined ? [] : [String(spec.limits.openFiles)]),
   ]
 }
 
@@ -107,6 +108,9 @@ const MIN_CPU_SHARES = 2
 const MAX_CPU_SHARES = 262_144
 const MAX_PIDS = 1 << 22
 const MIN_TMP_BYTES = 1 << 16
+/** A shell wants some beyond its first ten. */
+const MIN_OPEN_FILES = 64
+const MAX_OPEN_FILES = 1 << 20
 
 function faultInLimits(limits: LaunchSpec['limits']): string | undefined {
   const ranges = {
@@ -115,6 +119,7 @@ function faultInLimits(limits: LaunchSpec['limits']): string | undefined {
     cpuShares: [MIN_CPU_SHARES, MAX_CPU_SHARES],
     pids: [1, MAX_PIDS],
     tmpBytes: [MIN_TMP_BYTES, Number.MAX_SAFE_INTEGER],
+    openFiles: [MIN_OPEN_FILES, MAX_OPEN_FILES],
   } as const
   for (const [field, [least, most]] of Object.entries(ranges)) {
     const value = limits[field as keyof typeof ranges]

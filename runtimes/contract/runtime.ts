@@ -78,6 +78,8 @@ export interface Limits {
   readonly pids?: number
   /** Size of `/tmp` inside. */
   readonly tmpBytes?: number
+  /** Descriptors of each process; one more is EMFILE. */
+  readonly openFiles?: number
 }
 
 export interface Launched {

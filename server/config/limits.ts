@@ -55,6 +55,8 @@ export const limitsSchema = z.strictObject({
   /** For a command that names no timeout. */
   execTimeoutDefaultMs: ms(60 * 60_000),
   execTimeoutMaxMs: ms(24 * 60 * 60_000),
+  /** Descriptors of each process in a sandbox; one more is EMFILE there. Never more than the server's own process may have. */
+  maxOpenFilesPerProcess: z.int().min(64).max(1_048_576).default(16_384),
   /** Between SIGTERM and SIGKILL. */
   killGraceMs: ms(2_000, 0),
   /** How long a command's output may stay silent after its end, held open by a process it left behind. */

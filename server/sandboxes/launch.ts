@@ -17,6 +17,8 @@ export interface LaunchDependencies {
   readonly mountDirs: MountDirs
   /** Absent where the server is not root: everything then runs as the server's own user. */
   readonly hostUids: HostUids | undefined
+  /** Of each process inside. */
+  readonly maxOpenFiles: number
   readonly log: Logger
 }
 
@@ -27,7 +29,7 @@ export interface LaunchDependencies {
 export async function launch(
   sandbox: SandboxRecord,
   runtime: Runtime,
-  { instance, views, device, mountDirs, hostUids, log }: LaunchDependencies,
+  { instance, views, device, mountDirs, hostUids, maxOpenFiles, log }: LaunchDependencies,
 ): Promise<RunningParts> {
   const undo = new Undo()
   try {
@@ -53,7 +55,7 @@ export async function launch(
       scratchDir: dirs.scratch,
       hostname: 'sandbox',
       ...(sandbox.image === undefined ? {} : { image: sandbox.image }),
-      limits: sandbox.limits,
+      limits: { ...sandbox.limits, openFiles: maxOpenFiles },
       network: { mode: 'off' },
     })
     undo.add(() => launched.stop())

@@ -150,6 +150,7 @@ describe('the bwrap runtime', () => {
     ['limits.cpuShares', { limits: { cpuShares: 262_145 } }],
     ['limits.pids', { limits: { pids: 0 } }],
     ['limits.tmpBytes', { limits: { tmpBytes: 0.5 } }],
+    ['limits.openFiles', { limits: { openFiles: 63 } }],
   ])('refuses a bad %s by its name', async (field, change) => {
     await expect(house.launch(change)).rejects.toMatchObject({
       code: 'failed',
@@ -166,6 +167,30 @@ describe('the bwrap runtime', () => {
       code: 'unsupported',
       message: expect.stringContaining(field) as string,
     })
+  })
+})
+
+describe('the descriptors of a process in a bwrap sandbox', () => {
+  it('are as many as the limit says, and one more is EMFILE, however it asks', async (context) => {
+    await needs(context, 'python3')
+    const { agent } = await house.launch({ limits: { openFiles: 100 } })
+    const script = [
+      'import errno, os, resource',
+      'print(resource.getrlimit(resource.RLIMIT_NOFILE))',
+      'try: resource.setrlimit(resource.RLIMIT_NOFILE, (101, 101))',
+      'except ValueError: print("refused")',
+      'try:',
+      '  while True: last = os.open("/dev/null", os.O_RDONLY)',
+      'except OSError as error: print(last, errno.errorcode[error.errno])',
+    ]
+    const { stdout } = await runToEnd(agent, { argv: ['python3', '-c', script.join('\n')], cwd: '/' })
+    expect(stdout.toString()).toBe('(100, 100)\nrefused\n99 EMFILE\n')
+  })
+
+  it('are as many as this process may have where no limit is given', async () => {
+    const { agent } = await house.launch()
+    const { stdout } = await runToEnd(agent, { argv: ['sh', '-c', 'ulimit -Hn'], cwd: '/' })
+    expect(stdout.toString()).toBe(execFileSync('sh', ['-c', 'ulimit -Hn'], { encoding: 'utf8' }))
   })
 })
 

@@ -5,179 +5,100 @@ import fc from 'fast-check'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { mountedView } from '../fixtures/mounted-view.ts'
 import { needs } from '../needs.ts'
+import { give, OWNER, plant } from './model/planted.ts'
+import { type Side, startSide } from './model/side.ts'
+import { type Step, sequence, stepAmong } from './model/steps.ts'
 
 beforeEach((context) => needs(context, 'root', 'fuse'))
 
+const [ROOT, OTHER] = [0, 54_321]
+/** One of no UTF-8, and one as long as a name may be. */
+const NAMES = ['a', 'b', 'c', 'd', '\xff\xfe', 'n'.repeat(255)]
+const STEPS_MAX = 2500
+/** More of them where there is time: CROFT_MODEL_RUNS multiplies. */
+const TIMES = Number(process.env['CROFT_MODEL_RUNS'] ?? 1)
+const LONGEST_MS = 300_000 * TIMES
+
 /**
- * Random sequences of calls, made on a view and on a plain directory: same answers, same errors, same tree, and
- * the same tree again after a remount.
+ * Random sequences of calls by three processes, made on a view and on a plain directory (ext4): same answers, same
+ * errors, same tree, the same again after a remount, and the same sequence goes on after it.
  */
 describe('a view and a plain directory', () => {
-  it('answer any sequence of calls alike, over an empty base', async () => {
-    await compare(() => undefined, runs(15))
-  }, 600_000)
-
-  it('answer any sequence of calls alike, over a base with files, links and directories', async () => {
-    await compare(plant, runs(20))
-  }, 600_000)
+  const kinds = {
+    'whose writes the kernel gathers, over an empty base': { uids: [OWNER, OWNER, OTHER], plant: () => undefined },
+    'whose writes the kernel gathers, over a base': { uids: [OWNER, OWNER, OTHER], plant },
+    'where root is among the callers, over a base': { uids: [ROOT, OWNER, OTHER], plant },
+  }
+  for (const [title, { uids, plant }] of Object.entries(kinds)) {
+    it(
+      `answer any sequence of calls alike, ${title}`,
+      async () => {
+        await using there = await startSide({ uids, reusesNumbers: true })
+        await using here = await startSide({ uids, reusesNumbers: false })
+        await fc.assert(
+          fc.asyncProperty(sequence(stepAmong(NAMES), STEPS_MAX), async (steps) => {
+            await compare(steps, { here, there, plant, unprivileged: !uids.includes(ROOT) })
+          }),
+          { numRuns: 4 * TIMES, interruptAfterTimeLimit: LONGEST_MS, markInterruptAsFailure: true },
+        )
+      },
+      2 * LONGEST_MS,
+    )
+  }
 })
 
-const NAMES = ['a', 'b', 'c', 'd'] as const
-const name = fc.constantFrom(...NAMES)
-const path = fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => names.join('/'))
-const text = fc.oneof(
-  fc.string({ maxLength: 40 }),
-  fc.nat(40_000).map((length) => 'x'.repeat(length)),
-)
-const mode = fc.constantFrom(0o644, 0o600, 0o755, 0o444)
+interface Setting {
+  readonly here: Side
+  readonly there: Side
+  readonly plant: (directory: string) => void
+  readonly unprivileged: boolean
+}
 
-const call = fc.oneof(
-  fc.record({ op: fc.constant('writeFile' as const), path, text }),
-  fc.record({ op: fc.constant('append' as const), path, text }),
-  fc.record({ op: fc.constant('writeAt' as const), path, text, offset: fc.nat(30_000) }),
-  fc.record({ op: fc.constant('truncate' as const), path, size: fc.nat(50_000) }),
-  fc.record({ op: fc.constant('mkdir' as const), path }),
-  fc.record({ op: fc.constant('rmdir' as const), path }),
-  fc.record({ op: fc.constant('unlink' as const), path }),
-  fc.record({ op: fc.constant('rename' as const), path, to: path }),
-  fc.record({ op: fc.constant('link' as const), path, to: path }),
-  fc.record({ op: fc.constant('symlink' as const), path, target: fc.constantFrom('a', '../b', 'a/b', 'nowhere') }),
-  fc.record({ op: fc.constant('chmod' as const), path, mode }),
-  fc.record({ op: fc.constant('utimes' as const), path, seconds: fc.integer({ min: -10_000, max: 2_000_000_000 }) }),
-  fc.record({ op: fc.constant('read' as const), path }),
-  fc.record({ op: fc.constant('readdir' as const), path }),
-  fc.record({ op: fc.constant('lstat' as const), path }),
-  fc.record({ op: fc.constant('readlink' as const), path }),
-  fc.record({ op: fc.constant('exclusive' as const), path }),
-  fc.record({ op: fc.constant('removeAll' as const), path }),
-)
-type Call = typeof call extends fc.Arbitrary<infer T> ? T : never
-
-async function compare(prepare: (directory: string) => void, runs: number): Promise<void> {
-  const sequence = fc.array(call, { minLength: 1, maxLength: 120, size: 'max' })
-  await fc.assert(
-    fc.asyncProperty(sequence, async (calls) => {
-      const plain = fs.mkdtempSync(join(tmpdir(), 'croft-plain-'))
-      try {
-        // One level down, so that a link to `..` stays within what both have.
-        fs.mkdirSync(join(plain, 'top'))
-        prepare(join(plain, 'top'))
-        await using mounted = await mountedView({ base: plain, unprivileged: true })
-        const [here, there] = [join(mounted.path, 'top'), join(plain, 'top')]
-        calls.forEach((each, index) => {
-          expect({ index, each, answer: answer(here, each) }).toEqual({ index, each, answer: answer(there, each) })
-        })
-        expect(tree(mounted.path)).toEqual(tree(plain))
-        const inodes = numbers(mounted.path)
-        await mounted.remount()
-        expect(tree(mounted.path)).toEqual(tree(plain))
-        expect(numbers(mounted.path)).toEqual(inodes)
-        expect(mounted.log).toEqual([])
-      } finally {
-        fs.rmSync(plain, { recursive: true })
+async function compare(steps: readonly Step[], { here, there, plant, unprivileged }: Setting): Promise<void> {
+  const plain = fs.mkdtempSync(join(tmpdir(), 'croft-plain-'))
+  try {
+    // One level down, so that a link to `..` stays within what both have.
+    fs.chmodSync(plain, 0o755)
+    fs.mkdirSync(join(plain, 'top'))
+    plant(join(plain, 'top'))
+    give(plain)
+    await using mounted = await mountedView({ base: plain, unprivileged, owner: { uid: OWNER, gid: OWNER } })
+    fs.chmodSync(join(mounted.path, '..'), 0o711)
+    const half = Math.floor(steps.length / 2)
+    await there.enter(plain, join(plain, 'top'))
+    await here.enter(mounted.path, join(mounted.path, 'top'))
+    try {
+      await makeAll(steps.slice(0, half), here, there)
+      expect(here.tree()).toEqual(there.tree())
+      for (const side of [here, there]) await side.leave()
+      const inodes = here.inodes()
+      await mounted.remount()
+      expect(here.tree()).toEqual(there.tree())
+      expect(here.inodes()).toEqual(inodes)
+      for (const [side, root] of [
+        [here, mounted.path],
+        [there, plain],
+      ] as const) {
+        // Whoever owns it may have shut everybody out.
+        fs.chmodSync(join(root, 'top'), 0o777)
+        await side.goOn()
       }
-    }),
-    { numRuns: runs },
-  )
-}
-
-function plant(directory: string): void {
-  fs.mkdirSync(join(directory, 'a/b'), { recursive: true })
-  fs.mkdirSync(join(directory, 'b/a/c'), { recursive: true })
-  fs.writeFileSync(join(directory, 'a/a'), 'small')
-  fs.writeFileSync(join(directory, 'a/b/c'), 'y'.repeat(100_000))
-  fs.writeFileSync(join(directory, 'b/b'), '')
-  fs.writeFileSync(join(directory, 'b/a/c/d'), 'z'.repeat(16_384), { mode: 0o755 })
-  fs.symlinkSync('../a/a', join(directory, 'b/c'))
-  fs.writeFileSync(join(directory, 'd'), 'top')
-}
-
-/** What a program gets to see: the value, or the name of the error. */
-function answer(root: string, made: Call): unknown {
-  const at = join(root, made.path)
-  try {
-    switch (made.op) {
-      case 'writeFile':
-        return fs.writeFileSync(at, made.text)
-      case 'append':
-        return fs.appendFileSync(at, made.text)
-      case 'writeAt':
-        return withFile(at, 'r+', (fd) => fs.writeSync(fd, made.text, made.offset))
-      case 'truncate':
-        return fs.truncateSync(at, made.size)
-      case 'mkdir':
-        return fs.mkdirSync(at)
-      case 'rmdir':
-        return fs.rmdirSync(at)
-      case 'unlink':
-        return fs.unlinkSync(at)
-      case 'rename':
-        return fs.renameSync(at, join(root, made.to))
-      case 'link':
-        return fs.linkSync(at, join(root, made.to))
-      case 'symlink':
-        return fs.symlinkSync(made.target, at)
-      case 'chmod':
-        return fs.chmodSync(at, made.mode)
-      case 'utimes':
-        return fs.utimesSync(at, made.seconds, made.seconds)
-      case 'read':
-        return fs.readFileSync(at, 'latin1')
-      case 'readdir':
-        return fs.readdirSync(at).sort()
-      case 'lstat':
-        return attributes(at)
-      case 'readlink':
-        return fs.readlinkSync(at)
-      case 'exclusive':
-        return withFile(at, 'wx', () => true)
-      case 'removeAll':
-        return fs.rmSync(at, { recursive: true })
+      await makeAll(steps.slice(half), here, there)
+      expect(here.tree()).toEqual(there.tree())
+    } finally {
+      for (const side of [here, there]) await side.leave()
     }
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code
-  }
-}
-
-function withFile<T>(at: string, flags: string, use: (fd: number) => T): T {
-  const fd = fs.openSync(at, flags)
-  try {
-    return use(fd)
+    await mounted.remount()
+    expect(here.tree()).toEqual(there.tree())
+    expect(mounted.log).toEqual([])
   } finally {
-    fs.closeSync(fd)
+    fs.rmSync(plain, { recursive: true })
   }
 }
 
-function attributes(at: string): unknown {
-  const { mode, nlink, size, uid, gid } = fs.lstatSync(at)
-  // ext4's size of a directory depends on its history.
-  return { mode, nlink, uid, gid, size: (mode & 0o170000) === 0o040000 ? 0 : size }
-}
-
-function tree(directory: string): unknown {
-  return fs
-    .readdirSync(directory)
-    .sort()
-    .map((entry) => {
-      const at = join(directory, entry)
-      const info = fs.lstatSync(at)
-      const contents = info.isDirectory()
-        ? tree(at)
-        : info.isSymbolicLink()
-          ? fs.readlinkSync(at)
-          : fs.readFileSync(at, 'latin1')
-      return { entry, attributes: attributes(at), contents }
-    })
-}
-
-function numbers(directory: string): string[] {
-  return fs
-    .readdirSync(directory, { recursive: true, encoding: 'utf8' })
-    .sort()
-    .map((entry) => `${entry} ${fs.lstatSync(join(directory, entry)).ino}`)
-}
-
-/** More of them where there is time: CROFT_MODEL_RUNS multiplies. */
-function runs(usual: number): number {
-  return usual * Number(process.env['CROFT_MODEL_RUNS'] ?? 1)
+async function makeAll(steps: readonly Step[], here: Side, there: Side): Promise<void> {
+  for (const [index, step] of steps.entries()) {
+    const [answer, wanted] = await Promise.all([here.make(step), there.make(step)])
+    expect({ index, step, answer }).toEqual({ index, step, answer: wanted })
+  }
 }

@@ -10,6 +10,7 @@ const [O_RDWR, O_CREAT] = [2, 0o100]
 const [KEEP_SIZE, PUNCH_HOLE] = [1, 2]
 const BLOCK = 4096
 const BYTES = 100 * BLOCK
+const INODES = 10
 
 let base: string
 let mounted: MountedView
@@ -137,7 +138,7 @@ describe('a quota of bytes', () => {
 })
 
 describe('a quota of inodes', () => {
-  beforeEach(() => withQuota({ inodes: 10 }))
+  beforeEach(() => withQuota({ inodes: INODES }))
 
   it('takes so many new inodes and further names, of every kind', async () => {
     for (let at = 0; at < 5; at++) await c.writeFile(`f${at}`, '')
@@ -160,6 +161,21 @@ describe('a quota of inodes', () => {
     await c.writeFile('one', '')
     await c.writeFile('two', '')
     expect(await c.errno('writeFile', 'three', '')).toBe('EDQUOT')
+  })
+
+  it('counts what is deleted and still open, of all processes together, until it is closed', async () => {
+    await using d = await startCaller(mounted.path)
+    const before = (await mounted.view.usage()).inodes
+    const open: { who: Caller; fd: number }[] = []
+    for (let at = before; at < INODES; at++) {
+      const who = at % 2 === 0 ? c : d
+      open.push({ who, fd: await who.open('held', O_RDWR | O_CREAT) })
+      await who.unlink('held')
+    }
+    expect(await d.errno('open', 'held', O_RDWR | O_CREAT)).toBe('EDQUOT')
+    expect((await mounted.view.usage()).inodes).toBe(INODES)
+    for (const { who, fd } of open) await who.close(fd)
+    await expect.poll(async () => (await mounted.view.usage()).inodes).toBe(before)
   })
 
   it('has room for another as soon as one is deleted, whatever else goes on', async () => {

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
+import { calls } from '../fixtures/caller/calls.ts'
 import { errorCode } from '../fixtures/error-code.ts'
 import { type MountedView, mountedView } from '../fixtures/mounted-view.ts'
 import { has, needs } from '../needs.ts'
@@ -70,8 +71,21 @@ describe('what a rule hides', () => {
     expect(fs.lstatSync(at('work')).nlink).toBe(2 + 2)
   })
 
-  it('leaves no gap in the cookies of a listing that lets it be counted', () => {
-    expect(fs.readdirSync(at('work/full'))).toEqual(['seen'])
+  it('leaves no gap in inode numbers and in the places of a listing that lets it be counted', async () => {
+    const names = Array.from({ length: 40 }, (_, index) => `n${index + 10}`)
+    const many = fs.mkdtempSync(join(tmpdir(), 'croft-base-'))
+    for (const name of names) fs.writeFileSync(join(many, name), '')
+    await using half = await mountedView({ base: many, rules: [rule('**', 'write'), rule('n?[02468]', 'none')] })
+    fs.rmSync(many, { recursive: true })
+    const fd = fs.openSync(half.path, 'r')
+    const listed = calls.getdents(fd, 65_536).filter(({ name }) => name.startsWith('n'))
+    fs.closeSync(fd)
+    expect(listed.map(({ name }) => name)).toEqual(names.filter((name) => /[13579]$/.test(name)))
+    expect(listed.map(({ ino }) => ino)).toEqual(listed.map(({ name }) => fs.lstatSync(join(half.path, name)).ino))
+    for (const numbers of [listed.map(({ ino }) => ino), listed.map(({ next }) => Number(next))]) {
+      const steps = numbers.slice(1).map((number, index) => Math.abs(number - (numbers[index] ?? 0)))
+      expect(steps.filter((step) => step < 1000)).toEqual([])
+    }
   })
 
   it('lets its directory be removed as an empty one, and stays for the owner', async () => {
@@ -212,6 +226,17 @@ describe('rules that change while mounted', () => {
     expect(errorCode(() => fs.writeFileSync(join(live.path, 'open.txt'), 'x'))).toBe('EACCES')
     await live.view.setRules([rule('**', 'write')])
     expect(fs.readFileSync(secret, 'utf8')).toBe('secret')
+  })
+
+  it('hold in the root too, for names that were listed and names that were missed', async () => {
+    await using live = await mountedView({ base, rules: [rule('**', 'write'), rule('names/**', 'none')] })
+    expect(fs.readdirSync(live.path).sort()).toEqual(['deep', 'open.txt', 'secrets', 'work'])
+    expect(errorCode(() => fs.lstatSync(join(live.path, 'names')))).toBe('ENOENT')
+    await live.view.setRules([rule('**', 'write'), rule('secrets/**', 'none'), rule('open.txt', 'none')])
+    expect(fs.readdirSync(live.path).sort()).toEqual(['deep', 'names', 'work'])
+    expect(fs.lstatSync(join(live.path, 'names')).isDirectory()).toBe(true)
+    expect(errorCode(() => fs.lstatSync(join(live.path, 'open.txt')))).toBe('ENOENT')
+    expect(fs.lstatSync(live.path).nlink).toBe(2 + 3)
   })
 })
 

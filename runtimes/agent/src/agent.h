@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
 #include <sys/types.h>
 
 /* The protocol's numbers; codec.ts has the same. */
@@ -107,7 +108,8 @@ void process_drop_terminal(struct process *p);
 void process_exited(struct process *p, int status, const void *rusage);
 
 /* spawn.c */
-void spawn_init(void);
+/* How many descriptors each process may have. */
+void spawn_init(rlim_t most_files);
 void spawn_gather(const struct frame *f);
 void spawn_start(const struct frame *f);
 

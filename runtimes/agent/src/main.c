@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -164,19 +165,26 @@ static _Noreturn void run(void)
   }
 }
 
+static long number(const char *text)
+{
+  char *end;
+  long value = strtol(text, &end, 10);
+  return end == text || *end != '\0' ? -1 : value;
+}
+
 int main(int argc, char **argv)
 {
   if (argc >= 2 && strcmp(argv[1], "join") == 0) join_and_exec(argc, argv);
-  char *end;
-  long fd = argc == 2 ? strtol(argv[1], &end, 10) : -1;
-  if (argc != 2 || fd < 3 || fd > 65535 || *end != '\0') die("usage: croft-agent FD");
+  long fd = argc >= 2 ? number(argv[1]) : -1;
+  long most_files = argc == 3 ? number(argv[2]) : LONG_MAX;
+  if (argc > 3 || fd < 3 || fd > 65535 || most_files < 1) die("usage: croft-agent FD [FILES]");
   harden();
   /* Whatever else we were given, the file we were started from among it, nobody needs. */
   if (fd > 3) (void)syscall(SYS_close_range, 3, (unsigned)fd - 1, 0);
   (void)syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0);
   channel_open((int)fd);
   tree_init();
-  spawn_init();
+  spawn_init((rlim_t)most_files);
   watch_children();
   static const unsigned char hello[6] = {'C', 'R', 'F', 'T', PROTOCOL_VERSION, 0};
   send_frame(0, FRAME_HELLO, 0, hello, sizeof hello);

@@ -23,7 +23,7 @@ static int null_fd = -1;
 static struct rlimit files_limit;
 
 /* Descriptors 0 to 4 stay taken in the agent, so that what it opens later is never one that a child must fill. */
-void spawn_init(void)
+void spawn_init(rlim_t most_files)
 {
   do {
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -33,6 +33,9 @@ void spawn_init(void)
     struct rlimit raised = {files_limit.rlim_max, files_limit.rlim_max};
     (void)setrlimit(RLIMIT_NOFILE, &raised);
   }
+  /* A process cannot raise what it may at most have. */
+  if (most_files < files_limit.rlim_max) files_limit.rlim_max = most_files;
+  if (files_limit.rlim_cur > files_limit.rlim_max) files_limit.rlim_cur = files_limit.rlim_max;
 }
 
 void spawn_gather(const struct frame *f)

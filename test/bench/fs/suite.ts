@@ -8,6 +8,7 @@ import { countRequests, type RequestCounts } from './count-requests.ts'
 import { makeInputs } from './inputs.ts'
 import { measureMicro } from './measure-micro.ts'
 import { measureStep, type StepResult } from './measure-steps.ts'
+import { measureNeighbours } from './neighbours.ts'
 import { makeProject } from './project.ts'
 import { microSection, requestSection, stepSection } from './sections.ts'
 import { INSTALL, type Step, stepsFor } from './steps.ts'
@@ -16,6 +17,7 @@ import { hasProgram, openVariants } from './variants.ts'
 import { startViewProcess } from './view-process.ts'
 
 const MICRO = 'single operations'
+const NEIGHBOURS = 'neighbours'
 
 /** Real work and single operations in a view of a real project, beside the same on an ordinary copy and others. */
 export async function fsSuite(bench: Bench): Promise<Section[]> {
@@ -51,6 +53,8 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
     for (const step of steps) results.push(await measureStep(bench, step, variants, client))
     const names = variants.map(({ name }) => name)
     if (steps.length > 0) sections.push(stepSection(results, names, [...notes, ...opened.notes]))
+    const hasOurs = bench.variants.length === 0 || bench.variants.includes(CROFT)
+    if (hasOurs && isChosen(NEIGHBOURS, bench.steps)) sections.push(await measureNeighbours(bench, { views, home }))
     if (isChosen(MICRO, bench.steps)) sections.push(microSection(await measureMicro(bench, variants, client), names))
   }
   const counts =
