@@ -1,6 +1,6 @@
 import type { Inode } from '../delta/inode.ts'
 import type { PathState } from '../policy/path-state.ts'
-import { type Level, VIEW } from '../policy/rule.ts'
+import { type Level, NONE, READ, VIEW, WRITE } from '../policy/rule.ts'
 import { EACCES, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Observer } from './observer.ts'
@@ -88,6 +88,17 @@ export class Access {
     if (this.#visibility.stateOf(inode).level >= level) return
     this.observer?.refusedAt(inode, level)
     throw EACCES
+  }
+
+  /**
+   * The kernel asks for attributes that it has. It does so before it refuses by permission bits what the narrowed mode
+   * does not allow (`fuse_permission` in fs/fuse/dir.c), and when a program wants statx(2) to ask
+   * (AT_STATX_FORCE_SYNC). Of a file whose level does not allow everything the first is meant.
+   */
+  refusedByMode(inode: Inode): void {
+    const { level } = this.#visibility.stateOf(inode)
+    if (inode.isDirectory || inode.isSymlink || level === NONE || level === WRITE) return
+    this.observer?.refusedAt(inode, level === VIEW ? READ : WRITE)
   }
 
   needAt(directory: Inode, name: ByteString, level: Level): PathState {

@@ -23,6 +23,8 @@ export class FileCalls {
     const inode = this.#readable(node)
     if (inode.isDirectory) throw EISDIR
     this.#access.observer?.used(inode, 'read')
+    // It may have changed the time of access: the kernel asks again when somebody wants to know.
+    inode.attributesKept = false
     return this.#overlay.contents.read(inode, offset, size, into, at)
   }
 
@@ -56,6 +58,7 @@ export class FileCalls {
 
   lseek(node: NodeId, offset: number, whence: number): number {
     const inode = this.#readable(node)
+    this.#access.observer?.used(inode, 'read')
     if (offset < 0 || offset >= inode.size) throw ENXIO
     const found = this.#overlay.contents.seek(inode, offset, whence)
     if (found >= inode.size && whence === SEEK_DATA) throw ENXIO
