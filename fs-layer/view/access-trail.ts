@@ -120,7 +120,8 @@ export class AccessTrail {
       this.#refused++
       this.#refusedBytes += path.length
     } else {
-      const paths = this.#known.size - this.#refused
+      // The root's entry is always there.
+      const paths = this.#known.size - 1 - this.#refused
       if (paths >= TRAIL_PATHS_MAX || this.#bytes + path.length > TRAIL_BYTES_MAX) return null
       this.#bytes += path.length
     }

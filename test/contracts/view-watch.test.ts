@@ -185,8 +185,7 @@ describe('a watch', () => {
     await kept.end()
     await late.next()
     // Each is two events.
-    for (let i = 0; i < EVENTS_MAX / 2; i++)
-      fs.mkdirSync(join(mounted.path, 'd')), fs.rmdirSync(join(mounted.path, 'd'))
+    makeAndRemove(join(mounted.path, 'd'), EVENTS_MAX / 2)
     const again = watching('owner', { cursor: begun?.cursor ?? '' })
     expect((await again.events())[0]).toMatchObject({ kind: 'created', path: 'd' })
     await again.end()
@@ -204,8 +203,7 @@ describe('a watch', () => {
     const name = 'n'.repeat(255)
     const deep = join(mounted.path, name, name, name, name, name, name, name)
     fs.mkdirSync(deep, { recursive: true })
-    const events = Math.ceil(EVENT_BYTES_MAX / (7 * 256))
-    for (let i = 0; i < events / 2; i++) fs.mkdirSync(join(deep, 'd')), fs.rmdirSync(join(deep, 'd'))
+    makeAndRemove(join(deep, 'd'), EVENT_BYTES_MAX / (2 * 7 * 256))
     const behind = watching('owner', { cursor: begun?.cursor ?? '' })
     expect(await behind.next()).toEqual(['reset expired'])
   })
@@ -307,6 +305,13 @@ async function untilEvent(watch: Watching, wanted: string): Promise<FileEvent[]>
 function line(event: FileEvent): string {
   if (event.kind === 'reset') return `reset ${event.reason}`
   return `${event.kind} ${event.path}${event.from === undefined ? '' : ` from ${event.from}`}`
+}
+
+function makeAndRemove(directory: string, times: number): void {
+  for (let i = 0; i < times; i++) {
+    fs.mkdirSync(directory)
+    fs.rmdirSync(directory)
+  }
 }
 
 async function* chunks(text: string): AsyncGenerator<Buffer> {
