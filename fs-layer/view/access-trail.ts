@@ -5,7 +5,7 @@ import { TRAIL_BYTES_MAX, TRAIL_PATHS_MAX, TRAIL_REFUSED_MAX } from './limits.ts
 import type { Use } from './observer.ts'
 import type { Overlay } from './overlay.ts'
 import type { PathMemory } from './path-memory.ts'
-import { noCounts, refusalOf, type TrailCounts, type TrailEntry } from './trail-entry.ts'
+import { noCounts, refusalOf, TRAIL_COUNTS, type TrailCounts, type TrailEntry } from './trail-entry.ts'
 
 interface Known {
   isDirectory: boolean
@@ -54,14 +54,9 @@ export class AccessTrail {
     this.changes++
   }
 
-  /** A name came, went or was given to something else. */
-  wroteName(directory: Inode, name: ByteString, isDirectory: boolean): void {
-    this.#countsOf(this.#paths.childOf(directory, name), isDirectory, false).write++
-    this.changes++
-  }
-
-  moved(directory: Inode, name: ByteString): void {
-    this.#countsOf(this.#paths.childOf(directory, name), true, false).move++
+  /** Something became of a name: it came, went, or was one end of a directory's move. */
+  named(how: 'write' | 'remove' | 'move', directory: Inode, name: ByteString, isDirectory: boolean): void {
+    this.#countsOf(this.#paths.childOf(directory, name), isDirectory, false)[how]++
     this.changes++
   }
 
@@ -132,12 +127,5 @@ export class AccessTrail {
 }
 
 function add(to: TrailCounts, from: TrailCounts): void {
-  to.look += from.look
-  to.list += from.list
-  to.read += from.read
-  to.write += from.write
-  to.move += from.move
-  to.refusedView += from.refusedView
-  to.refusedRead += from.refusedRead
-  to.refusedWrite += from.refusedWrite
+  for (const name of TRAIL_COUNTS) to[name] += from[name]
 }

@@ -9,8 +9,10 @@ export interface TrailCounts {
   list: number
   /** Of a file its contents, of a link its target. */
   read: number
-  /** It was made, changed or removed. */
+  /** It was made or changed. */
   write: number
+  /** It was removed or moved away. */
+  remove: number
   /** Of a directory: it was moved from here or to here, with all in it. */
   move: number
   /** Refused, by the level that it would have needed. */
@@ -32,6 +34,7 @@ export const TRAIL_COUNTS = [
   'list',
   'read',
   'write',
+  'remove',
   'move',
   'refusedView',
   'refusedRead',
@@ -39,15 +42,10 @@ export const TRAIL_COUNTS = [
 ] as const satisfies readonly (keyof TrailCounts)[]
 
 export function noCounts(): TrailCounts {
-  return { look: 0, list: 0, read: 0, write: 0, move: 0, refusedView: 0, refusedRead: 0, refusedWrite: 0 }
+  return { look: 0, list: 0, read: 0, write: 0, remove: 0, move: 0, refusedView: 0, refusedRead: 0, refusedWrite: 0 }
 }
 
 export function refusalOf(needed: Level): 'refusedView' | 'refusedRead' | 'refusedWrite' {
   if (needed <= VIEW) return 'refusedView'
   return needed === READ ? 'refusedRead' : 'refusedWrite'
-}
-
-/** Something was done, not only refused. */
-export function wasUsed({ look, list, read, write, move }: TrailCounts): boolean {
-  return look + list + read + write + move > 0
 }

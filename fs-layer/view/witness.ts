@@ -20,7 +20,7 @@ export class Witness implements Observer {
 
   created(directory: Inode, name: ByteString, inode: Inode): void {
     inode.trail = null
-    this.#trail?.wroteName(directory, name, inode.isDirectory)
+    this.#trail?.named('write', directory, name, inode.isDirectory)
     this.#events.created(directory, name, inode)
   }
 
@@ -36,7 +36,7 @@ export class Witness implements Observer {
 
   deleted(directory: Inode, name: ByteString, inode: Inode): void {
     inode.trail = null
-    this.#trail?.wroteName(directory, name, inode.isDirectory)
+    this.#trail?.named('remove', directory, name, inode.isDirectory)
     this.#events.deleted(directory, name, inode)
   }
 
@@ -52,11 +52,12 @@ export class Witness implements Observer {
     inode.trail = null
     if (replaced !== null) replaced.trail = null
     const isDirectory = inode.isDirectory || (exchange && replaced?.isDirectory === true)
-    this.#trail?.wroteName(from, name, isDirectory)
-    this.#trail?.wroteName(to, newName, isDirectory)
+    this.#trail?.named('remove', from, name, isDirectory)
+    this.#trail?.named('write', to, newName, isDirectory)
+    if (exchange) this.#trail?.named('write', from, name, isDirectory)
     if (isDirectory) {
-      this.#trail?.moved(from, name)
-      this.#trail?.moved(to, newName)
+      this.#trail?.named('move', from, name, true)
+      this.#trail?.named('move', to, newName, true)
     }
     this.#events.renamed(from, name, to, newName, inode, exchange ? replaced : null)
   }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/trail.proto.
  */
 export const file_sandbox_v1_trail: GenFile = /*@__PURE__*/
-  fileDesc("ChZzYW5kYm94L3YxL3RyYWlsLnByb3RvEgpzYW5kYm94LnYxIsYBCgpUcmFpbEVudHJ5EgwKBHBhdGgYASABKAwSEQoJZGlyZWN0b3J5GAIgASgIEg0KBWJlbG93GAMgASgIEgwKBGxvb2sYBCABKAQSDAoEbGlzdBgFIAEoBBIMCgRyZWFkGAYgASgEEg0KBXdyaXRlGAcgASgEEgwKBG1vdmUYCCABKAQSFAoMcmVmdXNlZF92aWV3GAkgASgEEhQKDHJlZnVzZWRfcmVhZBgKIAEoBBIVCg1yZWZ1c2VkX3dyaXRlGAsgASgEIisKFUdldEFjY2Vzc1RyYWlsUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIkEKFkdldEFjY2Vzc1RyYWlsUmVzcG9uc2USJwoHZW50cmllcxgBIAMoCzIWLnNhbmRib3gudjEuVHJhaWxFbnRyeSKZAQoUU3VnZ2VzdFBvbGljeVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRITCgtjb2RlYmFzZV9pZBgCIAEoCRInCgdlbnRyaWVzGAMgAygLMhYuc2FuZGJveC52MS5UcmFpbEVudHJ5Ei8KC3Blcm1pc3Npb25zGAQgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZSK2AQoVU3VnZ2VzdFBvbGljeVJlc3BvbnNlEi8KC3Blcm1pc3Npb25zGAEgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZRImCgZsb3NzZXMYAiADKAsyFi5zYW5kYm94LnYxLlBvbGljeUxvc3MSGAoQbG9zc2VzX3RydW5jYXRlZBgDIAEoCBIqCghleGNlc3NlcxgEIAMoCzIYLnNhbmRib3gudjEuUG9saWN5RXhjZXNzIocBCgpQb2xpY3lMb3NzEgwKBHBhdGgYASABKAwSDQoFd2hvbGUYAiABKAgSJgoGYmVmb3JlGAMgASgOMhYuc2FuZGJveC52MS5QZXJtaXNzaW9uEiUKBWFmdGVyGAQgASgOMhYuc2FuZGJveC52MS5QZXJtaXNzaW9uEg0KBWNvdW50GAUgASgEIuIBCgxQb2xpY3lFeGNlc3MSDAoEcGF0aBgBIAEoDBIqCgpwZXJtaXNzaW9uGAIgASgOMhYuc2FuZGJveC52MS5QZXJtaXNzaW9uEi8KBnJlYXNvbhgDIAEoDjIfLnNhbmRib3gudjEuUG9saWN5RXhjZXNzLlJlYXNvbiJnCgZSZWFzb24SFgoSUkVBU09OX1VOU1BFQ0lGSUVEEAASGQoVUkVBU09OX1RSQUlMX09WRVJGTE9XEAESGQoVUkVBU09OX1RPT19NQU5ZX1JVTEVTEAISDwoLUkVBU09OX05BTUUQAzK/AQoMVHJhaWxTZXJ2aWNlElkKDkdldEFjY2Vzc1RyYWlsEiEuc2FuZGJveC52MS5HZXRBY2Nlc3NUcmFpbFJlcXVlc3QaIi5zYW5kYm94LnYxLkdldEFjY2Vzc1RyYWlsUmVzcG9uc2UwARJUCg1TdWdnZXN0UG9saWN5EiAuc2FuZGJveC52MS5TdWdnZXN0UG9saWN5UmVxdWVzdBohLnNhbmRib3gudjEuU3VnZ2VzdFBvbGljeVJlc3BvbnNlYgZwcm90bzM", [file_sandbox_v1_common]);
+  fileDesc("ChZzYW5kYm94L3YxL3RyYWlsLnByb3RvEgpzYW5kYm94LnYxItYBCgpUcmFpbEVudHJ5EgwKBHBhdGgYASABKAwSEQoJZGlyZWN0b3J5GAIgASgIEg0KBWJlbG93GAMgASgIEgwKBGxvb2sYBCABKAQSDAoEbGlzdBgFIAEoBBIMCgRyZWFkGAYgASgEEg0KBXdyaXRlGAcgASgEEg4KBnJlbW92ZRgIIAEoBBIMCgRtb3ZlGAkgASgEEhQKDHJlZnVzZWRfdmlldxgKIAEoBBIUCgxyZWZ1c2VkX3JlYWQYCyABKAQSFQoNcmVmdXNlZF93cml0ZRgMIAEoBCIrChVHZXRBY2Nlc3NUcmFpbFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSJBChZHZXRBY2Nlc3NUcmFpbFJlc3BvbnNlEicKB2VudHJpZXMYASADKAsyFi5zYW5kYm94LnYxLlRyYWlsRW50cnkimQEKFFN1Z2dlc3RQb2xpY3lSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSEwoLY29kZWJhc2VfaWQYAiABKAkSJwoHZW50cmllcxgDIAMoCzIWLnNhbmRib3gudjEuVHJhaWxFbnRyeRIvCgtwZXJtaXNzaW9ucxgEIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUitgEKFVN1Z2dlc3RQb2xpY3lSZXNwb25zZRIvCgtwZXJtaXNzaW9ucxgBIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSJgoGbG9zc2VzGAIgAygLMhYuc2FuZGJveC52MS5Qb2xpY3lMb3NzEhgKEGxvc3Nlc190cnVuY2F0ZWQYAyABKAgSKgoIZXhjZXNzZXMYBCADKAsyGC5zYW5kYm94LnYxLlBvbGljeUV4Y2VzcyKHAQoKUG9saWN5TG9zcxIMCgRwYXRoGAEgASgMEg0KBXdob2xlGAIgASgIEiYKBmJlZm9yZRgDIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhIlCgVhZnRlchgEIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhINCgVjb3VudBgFIAEoBCLiAQoMUG9saWN5RXhjZXNzEgwKBHBhdGgYASABKAwSKgoKcGVybWlzc2lvbhgCIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhIvCgZyZWFzb24YAyABKA4yHy5zYW5kYm94LnYxLlBvbGljeUV4Y2Vzcy5SZWFzb24iZwoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEhkKFVJFQVNPTl9UUkFJTF9PVkVSRkxPVxABEhkKFVJFQVNPTl9UT09fTUFOWV9SVUxFUxACEg8KC1JFQVNPTl9OQU1FEAMyvwEKDFRyYWlsU2VydmljZRJZCg5HZXRBY2Nlc3NUcmFpbBIhLnNhbmRib3gudjEuR2V0QWNjZXNzVHJhaWxSZXF1ZXN0GiIuc2FuZGJveC52MS5HZXRBY2Nlc3NUcmFpbFJlc3BvbnNlMAESVAoNU3VnZ2VzdFBvbGljeRIgLnNhbmRib3gudjEuU3VnZ2VzdFBvbGljeVJlcXVlc3QaIS5zYW5kYm94LnYxLlN1Z2dlc3RQb2xpY3lSZXNwb25zZWIGcHJvdG8z", [file_sandbox_v1_common]);
 
 /**
  * How often something was done with a path.
@@ -63,33 +63,40 @@ export type TrailEntry = Message<"sandbox.v1.TrailEntry"> & {
   read: bigint;
 
   /**
-   * It was made, changed or removed.
+   * It was made or changed.
    *
    * @generated from field: uint64 write = 7;
    */
   write: bigint;
 
   /**
+   * It was removed or moved away.
+   *
+   * @generated from field: uint64 remove = 8;
+   */
+  remove: bigint;
+
+  /**
    * It was moved from here or to here, of a directory.
    *
-   * @generated from field: uint64 move = 8;
+   * @generated from field: uint64 move = 9;
    */
   move: bigint;
 
   /**
    * Refused, by the level that was missing.
    *
-   * @generated from field: uint64 refused_view = 9;
+   * @generated from field: uint64 refused_view = 10;
    */
   refusedView: bigint;
 
   /**
-   * @generated from field: uint64 refused_read = 10;
+   * @generated from field: uint64 refused_read = 11;
    */
   refusedRead: bigint;
 
   /**
-   * @generated from field: uint64 refused_write = 11;
+   * @generated from field: uint64 refused_write = 12;
    */
   refusedWrite: bigint;
 };
