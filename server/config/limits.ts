@@ -74,6 +74,8 @@ export const limitsSchema = z.strictObject({
 
   /** Calls of `WatchFiles` at one time on one sandbox. */
   maxWatchesPerSandbox: count(64),
+  /** Lines of what suggested rules would refuse. */
+  maxPolicyLosses: count(1_000),
 
   /** How long the view of a sandbox that does not run stays open after its last use. */
   viewIdleMs: ms(30_000, 0),
