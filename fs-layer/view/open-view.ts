@@ -39,6 +39,8 @@ export interface OpenViewOptions {
   readonly owner: { readonly uid: number; readonly gid: number }
   readonly quota: Quota
   readonly statfs: () => Statfs
+  /** Default true. False leaves the trail and the events empty: to measure what they cost. */
+  readonly observed?: boolean
 }
 
 export interface OpenViewDependencies {
@@ -81,6 +83,7 @@ export class OpenView implements AsyncDisposable {
     const paths = new PathMemory(overlay)
     this.#events = new EventLog(paths)
     this.#trail = new AccessTrail(overlay, paths, loadTrail(options.deltaDir, log))
+    if (options.observed === false) return
     this.#inside.observer = new Witness(this.#events, this.#trail)
     const outside = new Witness(this.#events, null)
     for (const view of Object.values(this.#views)) view.observer = outside
