@@ -169,7 +169,7 @@ describe('a policy that is suggested', () => {
     expect(run).toMatchObject({ exitCode: 0, stdout: 'used\ndeep' })
     const { stdout: yaml } = await croft('policy', 'suggest', first.id, '--yaml')
     expect(yaml).toMatch(/^- pattern: \//)
-  })
+  }, 60_000)
 
   it('cannot be made from what is no trail', async () => {
     const file = join(scratch, 'none.json')

@@ -38,7 +38,7 @@ export interface SuggestOptions {
 }
 
 /**
- * The smallest rules that allow the uses again (docs/spec/policy.md). Throws a `PolicyError` where even coarse ones
+ * The smallest rules that allow the uses again (docs/spec/trail.md). Throws a `PolicyError` where even coarse ones
  * would be more than a policy may have.
  */
 export async function suggest({ root, uses, rules: old, pause }: SuggestOptions): Promise<Suggestion> {

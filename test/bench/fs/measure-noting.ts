@@ -42,7 +42,8 @@ export async function measureNoting(
   for (const [name, samples] of await measureMicro(bench, variants, client))
     measured.push({ name, unit: 'us', samples })
   for (const step of steps.filter(({ name }) => BUSY.includes(name))) {
-    const { samples } = await measureStep(bench, step, variants, client)
+    const { timings } = await measureStep(bench, step, variants, client)
+    const samples = new Map([...timings].map(([name, runs]) => [name, runs.map(({ wall }) => wall)]))
     measured.push({ name: step.name, unit: 'ms', samples })
   }
   return section(measured)
