@@ -102,6 +102,8 @@ export class Inode {
 
   /** The kernel has its attributes and will not ask for them again by itself. */
   attributesKept = false
+  /** It was open since the kernel knows it: then it may ask for them again after all. */
+  wasOpen = false
 
   /** The policy's state for its path, good while `stateEpoch` is the view's. */
   state: unknown = null

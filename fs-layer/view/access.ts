@@ -94,10 +94,15 @@ export class Access {
    * The kernel asks for attributes that it has. It does so before it refuses by permission bits what the narrowed mode
    * does not allow (`fuse_permission` in fs/fuse/dir.c), and when a program wants statx(2) to ask
    * (AT_STATX_FORCE_SYNC). Of a file whose level does not allow everything the first is meant.
+   *
+   * Not of one that was open: reading makes the kernel forget the time of access (`fuse_invalidate_atime`), and each
+   * close(2), where it gathers writes, the room that the file takes (`fuse_flush`); both without telling us. An empty
+   * one is read without a request.
    */
   refusedByMode(inode: Inode): void {
     const { level } = this.#visibility.stateOf(inode)
     if (inode.isDirectory || inode.isSymlink || level === NONE || level === WRITE) return
+    if (inode.wasOpen || (inode.size === 0 && level === READ)) return
     this.observer?.refusedAt(inode, level === VIEW ? READ : WRITE)
   }
 

@@ -23,8 +23,7 @@ export class FileCalls {
     const inode = this.#readable(node)
     if (inode.isDirectory) throw EISDIR
     this.#access.observer?.used(inode, 'read')
-    // It may have changed the time of access: the kernel asks again when somebody wants to know.
-    inode.attributesKept = false
+    inode.wasOpen = true
     return this.#overlay.contents.read(inode, offset, size, into, at)
   }
 
@@ -94,6 +93,7 @@ export class FileCalls {
     if (flags.killSuidgid) killSuidgid(inode)
     if (!flags.keepTimes) stampModified(inode)
     this.#overlay.changed(inode)
+    inode.wasOpen = true
     this.#access.observer?.modified(inode)
   }
 }
