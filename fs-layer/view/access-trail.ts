@@ -55,13 +55,13 @@ export class AccessTrail {
   }
 
   /** Something became of a name: it came, went, or was one end of a directory's move. */
-  named(how: 'write' | 'remove' | 'move', directory: Inode, name: ByteString, isDirectory: boolean): void {
-    this.#countsOf(this.#paths.childOf(directory, name), isDirectory, false)[how]++
+  named(how: 'write' | 'remove' | 'move', path: ByteString, isDirectory: boolean): void {
+    this.#countsOf(path, isDirectory, false)[how]++
     this.changes++
   }
 
-  refused(directory: Inode, name: ByteString, needed: Level): void {
-    this.#countsOf(this.#paths.childOf(directory, name), false, true)[refusalOf(needed)]++
+  refused(path: ByteString, needed: Level): void {
+    this.#countsOf(path, false, true)[refusalOf(needed)]++
     this.changes++
   }
 

@@ -67,24 +67,24 @@ export class EventLog {
     this.#waiting.delete(wake)
   }
 
-  created(directory: Inode, name: ByteString, inode: Inode): void {
+  created(path: ByteString, inode: Inode): void {
     forgetPositions(inode)
-    this.#add({ kind: 'created', path: this.#paths.childOf(directory, name), type: kindOf(inode.mode) })
+    this.#add({ kind: 'created', path, type: kindOf(inode.mode) })
   }
 
-  deleted(directory: Inode, name: ByteString, inode: Inode): void {
+  deleted(path: ByteString, inode: Inode): void {
     forgetPositions(inode)
-    this.#add({ kind: 'deleted', path: this.#paths.childOf(directory, name), type: kindOf(inode.mode) })
+    this.#add({ kind: 'deleted', path, type: kindOf(inode.mode) })
   }
 
-  renamed(from: Inode, name: ByteString, to: Inode, newName: ByteString, inode: Inode, exchanged: Inode | null): void {
+  renamed(from: ByteString, path: ByteString, inode: Inode, exchanged: Inode | null): void {
     forgetPositions(inode)
     if (exchanged !== null) forgetPositions(exchanged)
     if (inode.isDirectory || exchanged?.isDirectory) this.#moved = this.next
     this.#add({
       kind: 'renamed',
-      path: this.#paths.childOf(to, newName),
-      from: this.#paths.childOf(from, name),
+      path,
+      from,
       type: kindOf(inode.mode),
       ...(exchanged === null ? {} : { exchanged: true }),
     })

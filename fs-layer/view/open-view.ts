@@ -84,8 +84,8 @@ export class OpenView implements AsyncDisposable {
     this.#events = new EventLog(paths)
     this.#trail = new AccessTrail(overlay, paths, loadTrail(options.deltaDir, log))
     if (options.observed === false) return
-    this.#inside.observer = new Witness(this.#events, this.#trail)
-    const outside = new Witness(this.#events, null)
+    this.#inside.observer = new Witness(paths, this.#events, this.#trail)
+    const outside = new Witness(paths, this.#events, null)
     for (const view of Object.values(this.#views)) view.observer = outside
   }
 

@@ -4,24 +4,28 @@ import type { ByteString } from '../protocol/filesystem.ts'
 import type { AccessTrail } from './access-trail.ts'
 import type { EventLog } from './event-log.ts'
 import type { Observer, Use } from './observer.ts'
+import type { PathMemory } from './path-memory.ts'
 
 /**
  * Sees what happens in a view: all changes are events, and what programs inside do is on their trail. Where the calls
  * come from outside there is no trail to keep.
  */
 export class Witness implements Observer {
+  readonly #paths: PathMemory
   readonly #events: EventLog
   readonly #trail: AccessTrail | null
 
-  constructor(events: EventLog, trail: AccessTrail | null) {
+  constructor(paths: PathMemory, events: EventLog, trail: AccessTrail | null) {
+    this.#paths = paths
     this.#events = events
     this.#trail = trail
   }
 
   created(directory: Inode, name: ByteString, inode: Inode): void {
     inode.trail = null
-    this.#trail?.named('write', directory, name, inode.isDirectory)
-    this.#events.created(directory, name, inode)
+    const path = this.#paths.childOf(directory, name)
+    this.#trail?.named('write', path, inode.isDirectory)
+    this.#events.created(path, inode)
   }
 
   modified(inode: Inode): void {
@@ -36,8 +40,9 @@ export class Witness implements Observer {
 
   deleted(directory: Inode, name: ByteString, inode: Inode): void {
     inode.trail = null
-    this.#trail?.named('remove', directory, name, inode.isDirectory)
-    this.#events.deleted(directory, name, inode)
+    const path = this.#paths.childOf(directory, name)
+    this.#trail?.named('remove', path, inode.isDirectory)
+    this.#events.deleted(path, inode)
   }
 
   renamed(
@@ -52,14 +57,15 @@ export class Witness implements Observer {
     inode.trail = null
     if (replaced !== null) replaced.trail = null
     const isDirectory = inode.isDirectory || (exchange && replaced?.isDirectory === true)
-    this.#trail?.named('remove', from, name, isDirectory)
-    this.#trail?.named('write', to, newName, isDirectory)
-    if (exchange) this.#trail?.named('write', from, name, isDirectory)
+    const [oldPath, path] = [this.#paths.childOf(from, name), this.#paths.childOf(to, newName)]
+    this.#trail?.named('remove', oldPath, isDirectory)
+    this.#trail?.named('write', path, isDirectory)
+    if (exchange) this.#trail?.named('write', oldPath, isDirectory)
     if (isDirectory) {
-      this.#trail?.named('move', from, name, true)
-      this.#trail?.named('move', to, newName, true)
+      this.#trail?.named('move', oldPath, true)
+      this.#trail?.named('move', path, true)
     }
-    this.#events.renamed(from, name, to, newName, inode, exchange ? replaced : null)
+    this.#events.renamed(oldPath, path, inode, exchange ? replaced : null)
   }
 
   used(inode: Inode, use: Use): void {
@@ -67,7 +73,7 @@ export class Witness implements Observer {
   }
 
   refused(directory: Inode, name: ByteString, needed: Level): void {
-    this.#trail?.refused(directory, name, needed)
+    this.#trail?.refused(this.#paths.childOf(directory, name), needed)
   }
 
   refusedAt(inode: Inode, needed: Level): void {

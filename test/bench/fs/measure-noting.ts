@@ -29,16 +29,17 @@ export async function measureNoting(
   bench: Bench,
   { steps, base, home, client }: { steps: readonly Step[]; base: string; home: string; client: Client },
 ): Promise<Section> {
+  const measured: Measured[] = []
+  // Before the process that serves begins: the store has one process at a time.
+  for (const [name, samples] of await measureCalls(bench, await takeIn(base, home), home)) {
+    measured.push({ name: `${name}, the call alone`, unit: 'us', samples })
+  }
   await using views = await startViewProcess({ kind: 'in-process', base, home })
   const parts = { views, home: join(bench.scratch, 'variants') }
   const variants = [
     await croftVariant(WITHOUT, 'kernel', { ...parts, observed: false }),
     await croftVariant(WITH, 'kernel', parts),
   ]
-  const measured: Measured[] = []
-  for (const [name, samples] of await measureCalls(bench, await takeIn(base, home), home)) {
-    measured.push({ name: `${name}, the call alone`, unit: 'us', samples })
-  }
   for (const [name, samples] of await measureMicro(bench, variants, client))
     measured.push({ name, unit: 'us', samples })
   for (const step of steps.filter(({ name }) => BUSY.includes(name))) {
