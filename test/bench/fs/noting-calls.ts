@@ -2,6 +2,7 @@ import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { OPEN_FILES_MAX } from '../../../fs-layer/delta/limits.ts'
 import { OpenFiles } from '../../../fs-layer/delta/open-files.ts'
+import { CAPABILITIES } from '../../../fs-layer/device/capabilities.ts'
 import type { Device } from '../../../fs-layer/device/device.ts'
 import { compilePolicy } from '../../../fs-layer/policy/policy.ts'
 import { type Filesystem, ROOT_NODE } from '../../../fs-layer/protocol/filesystem.ts'
@@ -99,11 +100,10 @@ function* timeCalls(filesystem: Filesystem, count: number): Generator<[string, n
 
 /** Mounts nothing: the calls are made here. */
 function holding(mounted: { filesystem?: Filesystem }): Device {
-  const can = { passthrough: false, byteNames: true, renameFlags: true, fallocate: true, seekHole: true }
   const nothing = async () => undefined
   return {
-    name: 'kernel',
-    capabilities: { ...can, notices: true, copyFileRange: true, inodes: true },
+    name: 'stream',
+    capabilities: CAPABILITIES.stream,
     async mount(filesystem, target) {
       mounted.filesystem = filesystem
       return {
