@@ -7,6 +7,7 @@ import {
   type PolicyLoss as WireLoss,
 } from '../proto/index.ts'
 import type { Connection } from './client/connection.ts'
+import { InvalidArgumentError } from './errors.ts'
 import { type Level, levelFromWire, type Rule, ruleFromWire, rulesToWire } from './rules.ts'
 import { type ReadPath, textOf } from './view-path.ts'
 
@@ -62,7 +63,7 @@ export interface PolicyExcess extends ReadPath {
   readonly level: Level
   /**
    * `trail`: it does not tell the names below apart. `size`: exact rules would be more than a policy may have. `name`:
-   * the name is no UTF-8, and its wildcards match others too.
+   * the name is no UTF-8 or has control characters, and its wildcards match others too.
    */
   readonly reason: 'trail' | 'size' | 'name'
 }
@@ -86,6 +87,8 @@ export async function suggestPolicy(
   trail: Pick<AccessTrail, 'entries' | 'permissions'> | undefined,
   options: { readonly signal?: AbortSignal },
 ): Promise<PolicySuggestion> {
+  // To the server it would be none at all.
+  if (trail?.entries.length === 0) throw new InvalidArgumentError('The trail has no entries', 'trail')
   const request: MessageInitShape<typeof SuggestPolicyRequestSchema> = {
     ...against,
     entries: trail?.entries.map(entryToWire) ?? [],

@@ -221,8 +221,12 @@ export class OpenView implements AsyncDisposable {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.unmount()
-    this.#events.close()
+    try {
+      await this.unmount()
+    } finally {
+      // After the last events, and whatever became of them.
+      this.#events.close()
+    }
     this.overlay.contents.close()
     await this.overlay.delta[Symbol.asyncDispose]()
   }

@@ -178,6 +178,9 @@ describe('a policy that is suggested', () => {
       exitCode: 125,
       stderr: expect.stringMatching(/is no access trail: codebaseId/),
     })
+    const empty = { sandboxId: first.id, codebaseId: first.codebaseId, permissions: [], entries: [] }
+    writeFileSync(file, JSON.stringify(empty))
+    expect((await croft('policy', 'suggest', file)).stderr).toContain('The trail has no entries')
     expect(await croft('policy', 'suggest', '/no/such/file')).toMatchObject({ exitCode: 125 })
   })
 

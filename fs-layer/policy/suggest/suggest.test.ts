@@ -74,6 +74,14 @@ describe('suggested rules', () => {
     expect(excesses).toEqual([{ path: 'odd\xff\xfe', level: READ, reason: 'name' }])
   })
 
+  it('hold no control character that somebody put into a name', async () => {
+    const { rules } = await suggestion(
+      ['a\n--rule x=write', 'b\u001b[2J', 'other'],
+      [read('a\n--rule x=write'), read('b\u001b[2J')],
+    )
+    expect(rules.map(line)).toEqual(['/{a?--rule x=write,b?\\[2J}=read'])
+  })
+
   it('are coarser where exact ones would be more than a policy may have, as little as may be, and say where', async () => {
     const files = Array.from({ length: MAX_RULES + 1 }, (_, at) => `many/${at}/deep/used`)
     const unused = files.map((file) => `${file}-not`)

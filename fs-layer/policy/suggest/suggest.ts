@@ -22,7 +22,7 @@ export interface Excess {
   readonly level: Level
   /**
    * `trail`: it does not tell the names below apart. `size`: exact rules would be more than a policy may have. `name`:
-   * it is no UTF-8, and its wildcards match other names too.
+   * it is no UTF-8 or has control characters, and its wildcards match other names too.
    */
   readonly reason: 'trail' | 'size' | 'name'
 }

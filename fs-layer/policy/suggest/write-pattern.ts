@@ -47,10 +47,17 @@ export function literalPattern(path: string, shape: Shape): string {
   return `/${names.map((name) => escapeText(name)).join('/')}${SUFFIXES[shape]}`
 }
 
-/** A name that is no UTF-8 is written with wildcards for its bytes, and so may match others. */
+/**
+ * A name that is no UTF-8 is written with wildcards for its bytes, and so may match others. So is one with control
+ * characters: whoever chose it shall not choose what a terminal or a shell makes of the rules.
+ */
 export function isExact(name: ByteString): boolean {
   const bytes = Buffer.from(name, 'latin1')
-  return Buffer.from(bytes.toString('utf8'), 'utf8').equals(bytes)
+  return !bytes.some(isControl) && Buffer.from(bytes.toString('utf8'), 'utf8').equals(bytes)
+}
+
+function isControl(byte: number): boolean {
+  return byte < 0x20 || byte === 0x7f
 }
 
 const BRACES_BYTES = 2
@@ -61,8 +68,8 @@ function prefixOf(directory: ByteString): string {
 
 function escapeName(name: ByteString): string {
   if (isExact(name)) return escapeText(Buffer.from(name, 'latin1').toString('utf8'))
-  // One `?` for each byte that no text can name.
-  return escapeText(name).replace(/[\u0080-\u00ff]/g, '?')
+  const shown = (sign: string) => sign < '\u0080' && !isControl(sign.charCodeAt(0))
+  return Array.from(name, (sign) => (shown(sign) ? escapeText(sign) : '?')).join('')
 }
 
 function escapeText(name: string): string {

@@ -71,7 +71,7 @@ async function readText(file: string): Promise<string> {
 function printSuggestion({ rules, losses, lossesTruncated, excesses }: PolicySuggestion): void {
   const lines = ['# With --preset empty:', ...rules.map((rule) => `--rule ${quoted(ruleText(rule))}`)]
   if (excesses.length > 0) lines.push('', '# More than was used is allowed:')
-  for (const { path, level, reason } of excesses) lines.push(`#   ${level}  /${safeText(path)}  ${EXCESS[reason]}`)
+  for (const { path, level, reason } of excesses) lines.push(`#   ${level}  /${oneLine(path)}  ${EXCESS[reason]}`)
   if (losses.length > 0) lines.push('', '# Refused now, and allowed before:')
   for (const loss of losses) lines.push(`#   ${lossText(loss)}`)
   if (lossesTruncated) lines.push('#   … and more')
@@ -81,12 +81,17 @@ function printSuggestion({ rules, losses, lossesTruncated, excesses }: PolicySug
 const EXCESS = {
   trail: 'below it, for the trail does not tell the names apart',
   size: 'below it, for exact rules would be too many',
-  name: 'and names like it, for it is no UTF-8',
+  name: 'and names like it, for no rule can spell it',
 } as const
 
 function lossText({ path, whole, before, after, files }: PolicyLoss): string {
-  const where = `/${safeText(path)}${path === '' ? '' : '/'}`
+  const where = `/${oneLine(path)}${path === '' ? '' : '/'}`
   return `${before} -> ${after}  ${where}${whole ? '**' : '*'}  ${files} ${files === 1 ? 'file' : 'files'}`
+}
+
+/** A name with a line break must not look like a rule. */
+function oneLine(text: string): string {
+  return safeText(text).replaceAll('\n', '\ufffd')
 }
 
 function ruleText({ pattern, level, priority = 0 }: Rule): string {

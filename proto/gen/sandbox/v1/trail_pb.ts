@@ -312,7 +312,7 @@ export enum PolicyExcess_Reason {
   TOO_MANY_RULES = 2,
 
   /**
-   * No rule can name the path: it is not UTF-8.
+   * No rule can name the path: it is no UTF-8 or has control characters, and its wildcards match others too.
    *
    * @generated from enum value: REASON_NAME = 3;
    */
