@@ -13,7 +13,7 @@ export const EVENT_BATCH_MAX = 512
 /** Paths of directories that are remembered for events and the trail. */
 export const REMEMBERED_PATHS_MAX = 4_096
 
-/** Paths that a view's access trail tells apart: about 0.2 KiB each. What is beyond counts for the directory above. */
+/** Paths that a view's access trail tells apart: about 0.35 KiB each. What is beyond counts for the directory above. */
 export const TRAIL_PATHS_MAX = 65_536
 /** Names that were only refused have room of their own, so that asking for many does not push out what was used. */
 export const TRAIL_REFUSED_MAX = 8_192

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { rename, writeFile } from 'node:fs/promises'
+import { open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Log } from '../protocol/log.ts'
 import { noCounts, TRAIL_COUNTS, type TrailEntry } from './trail-entry.ts'
@@ -23,12 +23,32 @@ export function loadTrail(deltaDir: string, log: Log): TrailEntry[] {
   }
 }
 
+/** In pieces, between which the thread serves others: a full trail takes a good part of a second to write as a whole. */
 export async function saveTrail(deltaDir: string, entries: Iterable<TrailEntry>): Promise<void> {
-  const file = fileOf(deltaDir)
-  const text = JSON.stringify({ version: VERSION, entries: Array.from(entries, toRow) })
-  await writeFile(`${file}.new`, text, { mode: 0o600 })
-  await rename(`${file}.new`, file)
+  const name = fileOf(deltaDir)
+  const file = await open(`${name}.new`, 'w', 0o600)
+  try {
+    await file.appendFile(`{"version":${VERSION},"entries":[`)
+    let rows: string[] = []
+    let separator = ''
+    const write = async () => {
+      await file.appendFile(separator + rows.join(','))
+      separator = ','
+      rows = []
+    }
+    for (const entry of entries) {
+      rows.push(JSON.stringify(toRow(entry)))
+      if (rows.length >= ROWS_AT_ONCE) await write()
+    }
+    if (rows.length > 0) await write()
+    await file.appendFile(']}')
+  } finally {
+    await file.close()
+  }
+  await rename(`${name}.new`, name)
 }
+
+const ROWS_AT_ONCE = 1_024
 
 function fileOf(deltaDir: string): string {
   return join(deltaDir, 'trail.json')

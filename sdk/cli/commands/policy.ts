@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises'
 import type { Command } from 'commander'
-import { stringify } from 'yaml'
 import { InvalidArgumentError, LocalFileError } from '../../errors.ts'
 import type { Rule } from '../../rules.ts'
 import { Sandbox } from '../../sandbox.ts'
@@ -9,7 +8,6 @@ import type { PolicyLoss, PolicySuggestion } from '../../trail.ts'
 import { parseSandboxPath } from '../arguments.ts'
 import { type ServerFlags, serverOption, withServerFlags } from '../flags.ts'
 import { printJson, safeText } from '../report.ts'
-import { trailFromJson } from '../trail-json.ts'
 
 interface SuggestFlags extends ServerFlags {
   readonly codebase?: string
@@ -40,7 +38,7 @@ Examples:
   withServerFlags(command).action(async (from: string, flags: SuggestFlags) => {
     const suggestion = await suggest(from, flags)
     if (flags.json === true) printJson(withoutRaw(suggestion))
-    else if (flags.yaml === true) process.stdout.write(stringify(suggestion.rules.map(shortest)))
+    else if (flags.yaml === true) await printYaml(suggestion.rules)
     else printSuggestion(suggestion)
   })
 }
@@ -51,6 +49,8 @@ async function suggest(from: string, flags: SuggestFlags): Promise<PolicySuggest
     await using sandbox = await Sandbox.connect(from, serverOption(flags))
     return await sandbox.suggestPolicy()
   }
+  // Loaded when needed: every command would wait for it.
+  const { trailFromJson } = await import('../trail-from-json.ts')
   const trail = trailFromJson(await readText(from))
   if (flags.codebase !== undefined) {
     await using server = await Server.connect(flags.server ?? {})
@@ -58,6 +58,11 @@ async function suggest(from: string, flags: SuggestFlags): Promise<PolicySuggest
   }
   await using sandbox = await Sandbox.connect(trail.sandboxId, serverOption(flags))
   return await sandbox.suggestPolicy({ trail })
+}
+
+async function printYaml(rules: readonly Rule[]): Promise<void> {
+  const { stringify } = await import('yaml')
+  process.stdout.write(stringify(rules.map(shortest)))
 }
 
 async function readText(file: string): Promise<string> {

@@ -3,7 +3,7 @@ import { Sandbox } from '../../sandbox.ts'
 import type { TrailEntry } from '../../trail.ts'
 import { type ServerFlags, serverOption, withServerFlags } from '../flags.ts'
 import { printJson, printTable } from '../report.ts'
-import { trailToJson } from '../trail-json.ts'
+import { trailToJson } from '../trail-to-json.ts'
 
 interface TrailFlags extends ServerFlags {
   readonly refused?: boolean

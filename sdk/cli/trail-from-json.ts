@@ -5,7 +5,7 @@ import type { AccessTrail } from '../trail.ts'
 const count = z.int().min(0)
 const level = z.enum(['none', 'view', 'read', 'write'])
 
-/** A trail in a file: what `croft trail --json` prints and `croft policy suggest` reads. */
+/** What `trailToJson` makes. */
 const trailSchema = z.object({
   sandboxId: z.string(),
   codebaseId: z.string(),
@@ -34,17 +34,6 @@ const trailSchema = z.object({
     }),
   ),
 })
-
-export function trailToJson({ entries, ...trail }: AccessTrail): z.input<typeof trailSchema> {
-  return {
-    ...trail,
-    permissions: trail.permissions.map((rule) => ({ ...rule })),
-    entries: entries.map(({ rawPath, ...entry }) => {
-      const isText = Buffer.from(entry.path, 'utf8').equals(rawPath)
-      return isText ? entry : { ...entry, bytes: Buffer.from(rawPath).toString('base64') }
-    }),
-  }
-}
 
 /** Throws an `InvalidArgumentError` that names the first field which is wrong. */
 export function trailFromJson(text: string): AccessTrail {
