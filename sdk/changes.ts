@@ -1,6 +1,6 @@
 import { ChangeKind, SnapshotService, type Change as WireChange } from '../proto/index.ts'
 import type { Connection } from './client/connection.ts'
-import { type EntryKind, kindFromWire } from './files.ts'
+import { type EntryKind, kindFromWire } from './entry-kind.ts'
 import { type ReadPath, textOf } from './view-path.ts'
 
 /** One difference between the view and its base. */

@@ -4,9 +4,9 @@ import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import type { Writable } from 'node:stream'
 import { finished } from 'node:stream/promises'
 import { SnapshotContent, SnapshotService } from '../proto/index.ts'
+import { type AsOption, principalOf } from './as.ts'
 import type { Connection } from './client/connection.ts'
 import { CroftError, InvalidArgumentError, LocalFileError } from './errors.ts'
-import { type AsOption, principalOf } from './files.ts'
 import { codeOf } from './upload/walk.ts'
 
 export interface ExportOptions extends AsOption {

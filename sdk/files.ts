@@ -1,20 +1,11 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { type FileEntry, FileKind, FileService, Principal, type WriteFileRequestSchema } from '../proto/index.ts'
+import { type FileEntry, FileKind, FileService, type WriteFileRequestSchema } from '../proto/index.ts'
+import { type AsOption, principalOf } from './as.ts'
 import type { Connection } from './client/connection.ts'
+import { type EntryKind, kindFromWire } from './entry-kind.ts'
 import { InvalidArgumentError, NotFoundError } from './errors.ts'
 import { pathToWire, type ReadPath, textOf, type ViewPath } from './view-path.ts'
-
-/**
- * Who asks. `sandbox`: as the commands inside, so what the rules hide does not exist. `owner`: every path and
- * every right.
- */
-export type As = 'sandbox' | 'owner'
-
-export interface AsOption {
-  /** Default `sandbox`. */
-  readonly as?: As
-  readonly signal?: AbortSignal
-}
+import { type FileEvent, type WatchFilesOptions, watchFiles } from './watch-files.ts'
 
 export interface ReadOptions extends AsOption {
   /** Bytes to skip. Default 0. */
@@ -33,8 +24,6 @@ export interface WriteOptions extends AsOption {
   /** Fail where the path exists. Default false. */
   readonly exclusive?: boolean
 }
-
-export type EntryKind = 'file' | 'directory' | 'symlink' | 'fifo' | 'socket'
 
 export interface Entry extends ReadPath {
   /** The last name of the path. */
@@ -153,28 +142,19 @@ export class Files {
     await this.#connection.unary(FileService.method.renameFile, request, options)
   }
 
+  /**
+   * What becomes of paths at and below one, until the loop is left or the signal fires. Nothing is left out: where
+   * something cannot be told there is a `reset`, on which to look anew, and the first event is one unless there is a
+   * cursor. Goes on by itself when the server was away. What programs write is told when the kernel sends it, at the
+   * latest when they close the file.
+   */
+  watch(path: ViewPath = '', options: WatchFilesOptions = {}): AsyncGenerator<FileEvent, void, undefined> {
+    return watchFiles(this.#connection, this.#sandboxId, path, options)
+  }
+
   #request(path: ViewPath, options: AsOption) {
     return { sandboxId: this.#sandboxId, path: pathToWire(path), principal: principalOf(options.as) }
   }
-}
-
-export function principalOf(as: As | undefined): Principal {
-  if (as === undefined || as === 'sandbox') return Principal.SANDBOX
-  if (as === 'owner') return Principal.OWNER
-  throw new InvalidArgumentError(`as is ${JSON.stringify(as)}; it must be sandbox or owner`, 'as')
-}
-
-const KINDS: Record<FileKind, EntryKind> = {
-  [FileKind.UNSPECIFIED]: 'file',
-  [FileKind.FILE]: 'file',
-  [FileKind.DIRECTORY]: 'directory',
-  [FileKind.SYMLINK]: 'symlink',
-  [FileKind.FIFO]: 'fifo',
-  [FileKind.SOCKET]: 'socket',
-}
-
-export function kindFromWire(kind: FileKind): EntryKind {
-  return KINDS[kind]
 }
 
 function entryFromWire(entry: FileEntry): Entry {

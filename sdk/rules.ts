@@ -34,10 +34,14 @@ export function rulesToWire(rules: Rules | undefined): MessageInitShape<typeof P
 export function ruleFromWire(rule: PermissionRule): Rule {
   return {
     pattern: rule.pattern,
-    level: LEVEL_NAMES[rule.permission],
+    level: levelFromWire(rule.permission),
     type: TYPE_NAMES[rule.type],
     priority: rule.priority,
   }
+}
+
+export function levelFromWire(permission: Permission): Level {
+  return LEVEL_NAMES[permission]
 }
 
 const LEVELS: Record<Level, Permission> = {

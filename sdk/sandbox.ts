@@ -14,6 +14,7 @@ import { infoFromWire, type SandboxInfo } from './sandbox-info.ts'
 import { createRequest, presetToWire, type SandboxOptions } from './sandbox-spec.ts'
 import { openServer, type ServerChoice } from './server.ts'
 import { Session, type SessionOptions } from './session.ts'
+import { type AccessTrail, type PolicySuggestion, readTrail, suggestPolicy } from './trail.ts'
 import { type UploadOptions, type UploadProgress, type UploadResult, uploadFolder } from './upload/upload.ts'
 
 export interface FromLocalOptions extends SandboxOptions, Pick<UploadOptions, 'ignore' | 'include' | 'onSkip'> {
@@ -151,6 +152,20 @@ export class Sandbox implements AsyncDisposable {
   /** Every difference between the view and its base; what the rules hide too. */
   async changes(options: { readonly signal?: AbortSignal } = {}): Promise<Change[]> {
     return await listChanges(this.#connection, this.id, options)
+  }
+
+  /** What the programs in it did with which paths, in all of its runs, and what was refused. */
+  async trail(options: { readonly signal?: AbortSignal } = {}): Promise<AccessTrail> {
+    const { codebaseId, permissions } = await this.info()
+    const entries = await readTrail(this.#connection, this.id, options)
+    return { sandboxId: this.id, codebaseId, permissions, entries }
+  }
+
+  /** The smallest rules under which its runs would have gone as they did. With `trail`, that one instead of its own. */
+  async suggestPolicy(
+    options: { readonly trail?: AccessTrail; readonly signal?: AbortSignal } = {},
+  ): Promise<PolicySuggestion> {
+    return await suggestPolicy(this.#connection, { sandboxId: this.id }, options.trail, options)
   }
 
   /**

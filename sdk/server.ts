@@ -4,6 +4,7 @@ import type { ServerOptions } from './connect/address.ts'
 import { connect } from './connect/connect.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
+import { type AccessTrail, type PolicySuggestion, suggestPolicy } from './trail.ts'
 import { type UploadOptions, type UploadResult, uploadFolder } from './upload/upload.ts'
 
 export interface ServerInfo {
@@ -112,6 +113,15 @@ export class Server implements AsyncDisposable {
   /** Rejects with a `FailedPreconditionError` while a sandbox uses it, with a `NotFoundError` if it is gone. */
   async deleteCodebase(codebaseId: string): Promise<void> {
     await this.#connection.unary(CodebaseService.method.deleteCodebase, { codebaseId })
+  }
+
+  /** The smallest rules that allow what is on a trail, for a codebase: the one it is of, or a later version. */
+  async suggestPolicy(
+    codebaseId: string,
+    trail: AccessTrail,
+    options: { readonly signal?: AbortSignal } = {},
+  ): Promise<PolicySuggestion> {
+    return await suggestPolicy(this.#connection, { codebaseId }, trail, options)
   }
 
   /** Closes the connection; the server goes on. */

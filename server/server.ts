@@ -5,7 +5,14 @@ import { CAPABILITIES, DeviceError, openFsLayerByDevice } from '../fs-layer/inde
 import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
 import { Store } from '../fs-layer/store/store.ts'
 import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
-import { CodebaseService, FileService, SandboxService, ServerService, SnapshotService } from '../proto/index.ts'
+import {
+  CodebaseService,
+  FileService,
+  SandboxService,
+  ServerService,
+  SnapshotService,
+  TrailService,
+} from '../proto/index.ts'
 import type { RuntimeName } from '../runtimes/contract/runtime.ts'
 import { createRuntimes } from '../runtimes/registry.ts'
 import { Grpc } from './api/grpc-server.ts'
@@ -33,6 +40,7 @@ import { Sandboxes } from './sandboxes/sandboxes.ts'
 import { Views } from './sandboxes/views.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { snapshotService } from './snapshots/snapshot-service.ts'
+import { trailService } from './trail/trail-service.ts'
 
 export interface Server extends AsyncDisposable {
   /** Path of the unix socket. */
@@ -122,6 +130,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   )
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, views }))
+  grpc.add(TrailService, trailService({ sandboxes, codebases, views, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem }))
   undo.add(() => grpc[Symbol.asyncDispose]())
 

@@ -1,5 +1,6 @@
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { TreeEntry } from '../store/objects.ts'
+import type { TrailCounts } from '../view/trail-entry.ts'
 
 /** The type bits of `st_mode` (inode(7)). */
 export const S_IFMT = 0o170000
@@ -90,6 +91,19 @@ export class Inode {
 
   /** Of a directory: goes up when a directory in it comes or goes. */
   subdirectoryChanges = 0
+
+  /** Numbers of the last events that tell of its contents and of its attributes (`view/event-log.ts`). */
+  modifiedAt = -1
+  attributesAt = -1
+
+  /** Its counts on the access trail, good while `trailMoves` is the overlay's `moves` and its names stay. */
+  trail: TrailCounts | null = null
+  trailMoves = -1
+
+  /** The kernel has its attributes and will not ask for them again by itself. */
+  attributesKept = false
+  /** It was open since the kernel knows it: then it may ask for them again after all. */
+  wasOpen = false
 
   /** The policy's state for its path, good while `stateEpoch` is the view's. */
   state: unknown = null

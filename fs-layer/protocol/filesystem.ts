@@ -15,7 +15,8 @@ export interface Filesystem {
   lookup(caller: Caller, parent: NodeId, name: ByteString): Attr | null
   /** Drops `count` references. A node without references or links is gone. */
   forget(node: NodeId, count: number): void
-  getattr(caller: Caller, node: NodeId): Attr
+  /** `withBirth`: the birth time was asked for too, which the kernel does not keep. */
+  getattr(caller: Caller, node: NodeId, withBirth?: boolean): Attr
   /** A promise where much has to be copied first. What it resolves with is the device's. */
   setattr(caller: Caller, node: NodeId, set: SetAttr): Attr | Promise<Attr>
   readlink(caller: Caller, node: NodeId): ByteString

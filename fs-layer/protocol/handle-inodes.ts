@@ -33,7 +33,7 @@ function getattr({ filesystem, incoming, outgoing }: Serving): number {
 }
 
 function statx({ filesystem, incoming, outgoing }: Serving): number {
-  return putStatx(outgoing, filesystem.getattr(incoming.caller, incoming.node))
+  return putStatx(outgoing, filesystem.getattr(incoming.caller, incoming.node, true))
 }
 
 function setattr({ filesystem, incoming, outgoing, replyAfter }: Serving): number {

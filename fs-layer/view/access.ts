@@ -1,6 +1,6 @@
 import type { Inode } from '../delta/inode.ts'
 import type { PathState } from '../policy/path-state.ts'
-import { type Level, VIEW, WRITE } from '../policy/rule.ts'
+import { type Level, NONE, READ, VIEW, WRITE } from '../policy/rule.ts'
 import { EACCES, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EXDEV } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Observer } from './observer.ts'
@@ -91,6 +91,22 @@ export class Access {
     }
     this.observer?.refusedAt(inode, level)
     throw EACCES
+  }
+
+  /**
+   * The kernel asks for attributes that it has. It does so before it refuses by permission bits what the narrowed mode
+   * does not allow (`fuse_permission` in fs/fuse/dir.c), and when a program wants statx(2) to ask
+   * (AT_STATX_FORCE_SYNC). Of a file whose level does not allow everything the first is meant.
+   *
+   * Not of one that was open: reading makes the kernel forget the time of access (`fuse_invalidate_atime`), and each
+   * close(2), where it gathers writes, the room that the file takes (`fuse_flush`); both without telling us. An empty
+   * one is read without a request.
+   */
+  refusedByMode(inode: Inode): void {
+    const { level } = this.#visibility.stateOf(inode)
+    if (inode.isDirectory || inode.isSymlink || level === NONE || level === WRITE) return
+    if (inode.wasOpen || (inode.size === 0 && level === READ)) return
+    this.observer?.refusedAt(inode, level === VIEW ? READ : WRITE)
   }
 
   needAt(directory: Inode, name: ByteString, level: Level): PathState {

@@ -27,6 +27,7 @@ export class FileCalls {
     const inode = this.#readable(node)
     if (inode.isDirectory) throw EISDIR
     this.#access.observer?.used(inode, 'read')
+    inode.wasOpen = true
     return this.#overlay.contents.read(inode, offset, size, into, at)
   }
 
@@ -60,6 +61,7 @@ export class FileCalls {
 
   lseek(node: NodeId, offset: number, whence: number): number {
     const inode = this.#readable(node)
+    this.#access.observer?.used(inode, 'read')
     if (offset < 0 || offset >= inode.size) throw ENXIO
     const found = this.#overlay.contents.seek(inode, offset, whence)
     if (found >= inode.size && whence === SEEK_DATA) throw ENXIO
@@ -95,6 +97,7 @@ export class FileCalls {
     if (flags.killSuidgid) killSuidgid(inode)
     if (!flags.keepTimes) stampModified(inode)
     this.#overlay.changed(inode)
+    inode.wasOpen = true
     this.#access.observer?.modified(inode)
   }
 }

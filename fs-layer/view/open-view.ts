@@ -9,22 +9,30 @@ import { Room } from '../delta/room.ts'
 import type { Quota } from '../delta/usage.ts'
 import type { Device, Mounted } from '../device/device.ts'
 import type { Policy } from '../policy/policy.ts'
+import { VIEW } from '../policy/rule.ts'
 import { EBUSY, EIO } from '../protocol/errno.ts'
 import type { ByteString, Statfs } from '../protocol/filesystem.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Hash } from '../store/objects.ts'
 import type { StoreReader } from '../store/reader.ts'
+import { AccessTrail } from './access-trail.ts'
 import { Base } from './base.ts'
 import { BaseObjects } from './base-objects.ts'
 import { disguise } from './disguise.ts'
+import { EventLog } from './event-log.ts'
 import { HostAccess } from './host-access.ts'
 import { KernelCache } from './kernel-cache.ts'
 import type { Principal } from './node-info.ts'
 import { Overlay } from './overlay.ts'
+import { PathMemory } from './path-memory.ts'
 import { setRules } from './set-rules.ts'
 import { toldNumbers } from './told-numbers.ts'
+import type { TrailEntry } from './trail-entry.ts'
+import { loadTrail, saveTrail } from './trail-file.ts'
 import { View } from './view.ts'
 import { FullVisibility, PolicyVisibility } from './visibility.ts'
+import { Watcher, type WatchOptions } from './watcher.ts'
+import { Witness } from './witness.ts'
 
 export interface OpenViewOptions {
   /** In logs and in the mount table. */
@@ -35,6 +43,8 @@ export interface OpenViewOptions {
   readonly owner: { readonly uid: number; readonly gid: number }
   readonly quota: Quota
   readonly statfs: () => Statfs
+  /** Default true. False leaves the trail and the events empty: to measure what they cost. */
+  readonly observed?: boolean
 }
 
 export interface OpenViewDependencies {
@@ -51,7 +61,13 @@ export class OpenView implements AsyncDisposable {
   readonly #options: OpenViewOptions
   readonly overlay: Overlay
   readonly #visibility: PolicyVisibility
+  /** What is mounted. Calls from outside have views of their own: they are not on the trail. */
+  readonly #inside: View
   readonly #views: Readonly<Record<Principal, View>>
+  readonly #events: EventLog
+  readonly #trail: AccessTrail
+  #saved = 0
+  #saving: Promise<void> = Promise.resolve()
   #owner: { readonly uid: number; readonly gid: number }
   readonly #log: Log
   #mounted: Mounted | null = null
@@ -63,10 +79,18 @@ export class OpenView implements AsyncDisposable {
     this.#owner = options.owner
     this.overlay = overlay
     this.#visibility = new PolicyVisibility(overlay, options.policy)
+    this.#inside = new View(options, overlay, this.#visibility)
     this.#views = {
       sandbox: new View(options, overlay, this.#visibility),
       owner: new View(options, overlay, new FullVisibility(overlay)),
     }
+    const paths = new PathMemory(overlay)
+    this.#events = new EventLog(paths)
+    this.#trail = new AccessTrail(overlay, paths, loadTrail(options.deltaDir, log))
+    if (options.observed === false) return
+    this.#inside.observer = new Witness(paths, this.#events, this.#trail)
+    const outside = new Witness(paths, this.#events, null)
+    for (const view of Object.values(this.#views)) view.observer = outside
   }
 
   static async open(options: OpenViewOptions, { store, files, log }: OpenViewDependencies): Promise<OpenView> {
@@ -128,17 +152,18 @@ export class OpenView implements AsyncDisposable {
     // would only meet when it closes the file, or never; nor for a caller whom no mode holds, who would see what it
     // wrote to a file that it may not change (ADR 11).
     const writeback = unprivileged && this.overlay.delta.usage.quota.bytes === undefined
-    const told = disguise(this.#views.sandbox, toldNumbers(this.overlay.base.hash))
+    const told = disguise(this.#inside, toldNumbers(this.overlay.base.hash))
     this.#mounted = await device.mount(told, target, {
       name: this.#options.name,
       owner: this.#owner,
       opens: 'none',
       writeback,
     })
-    this.#views.sandbox.gathersWrites = writeback
-    this.#kernel = new KernelCache(this.#views.sandbox, device.capabilities.onHost ? target : null, this.#log)
-    this.#views.owner.notifyThrough(this.#views.sandbox)
-    this.overlay.nodes.onCrowded = (oldest) => this.#views.sandbox.notifier?.prune(oldest)
+    this.#inside.gathersWrites = writeback
+    this.#inside.keepsAttributes = device.capabilities.notices
+    this.#kernel = new KernelCache(this.#inside, device.capabilities.onHost ? target : null, this.#log)
+    for (const view of Object.values(this.#views)) view.notifyThrough(this.#inside)
+    this.overlay.nodes.onCrowded = (oldest) => this.#inside.notifier?.prune(oldest)
   }
 
   async unmount(): Promise<void> {
@@ -158,13 +183,14 @@ export class OpenView implements AsyncDisposable {
     const { overlay } = this
     // What was written while it was allowed is not lost.
     await this.caughtUp()
-    setRules(policy, { overlay, visibility: this.#visibility, notifier: this.#views.sandbox.notifier })
+    setRules(policy, { overlay, visibility: this.#visibility, notifier: this.#inside.notifier })
+    this.#events.rulesChanged()
     await this.announced()
   }
 
   async setOwner(owner: { uid: number; gid: number }): Promise<void> {
     this.#owner = owner
-    for (const view of Object.values(this.#views)) view.setOwner(owner)
+    for (const view of [this.#inside, ...Object.values(this.#views)]) view.setOwner(owner)
     await this.announced()
   }
 
@@ -179,13 +205,37 @@ export class OpenView implements AsyncDisposable {
 
   /** Resolves when the kernel knows of every change made from outside. */
   async announced(): Promise<void> {
-    await this.#views.sandbox.notifier?.flush()
+    await this.#inside.notifier?.flush()
+  }
+
+  /** What happens from now on, or after the cursor. Ends when the view is closed. */
+  watch(as: Principal, options: WatchOptions): Watcher {
+    const isVisible = (path: ByteString) => this.#visibility.policy.levelOf(path) >= VIEW
+    return new Watcher(options, this.#events, as === 'owner' ? null : isVisible)
+  }
+
+  /** What programs inside did, in this and in earlier runs. */
+  trail(): Iterable<TrailEntry> {
+    return this.#trail.entries()
   }
 
   async sync(): Promise<void> {
     await this.caughtUp()
     await this.overlay.contents.syncAll()
     await this.overlay.delta.flush(true)
+    this.#saving = this.#saving.then(() => this.#saveTrail())
+    await this.#saving
+  }
+
+  async #saveTrail(): Promise<void> {
+    const { changes } = this.#trail
+    if (changes === this.#saved) return
+    try {
+      await saveTrail(this.#options.deltaDir, this.#trail.entries())
+      this.#saved = changes
+    } catch (error) {
+      this.#log('error', 'the access trail could not be written to disk', { view: this.#options.name, error })
+    }
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -193,6 +243,8 @@ export class OpenView implements AsyncDisposable {
     try {
       await this.unmount()
     } finally {
+      // After the last events, and whatever became of them.
+      this.#events.close()
       this.overlay.contents.close()
       await this.overlay.delta[Symbol.asyncDispose]()
     }

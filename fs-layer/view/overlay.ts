@@ -143,6 +143,7 @@ export class Overlay {
     if (inode === undefined) return
     inode.refs = Math.max(0, inode.refs - count)
     if (inode.refs > 0) return
+    inode.wasOpen = false
     this.nodes.delete(node)
     if (inode.nlink === 0) this.#release(inode)
   }

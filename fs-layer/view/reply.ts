@@ -58,9 +58,11 @@ function blocksOf(inode: Inode): number {
 /**
  * The mode as far as the level lets it be used, so that the kernel refuses an open without asking us. The
  * checks of each call remain: a caller with CAP_DAC_OVERRIDE is not held by modes.
+ *
+ * That of a directory is as it is: what is made, removed or renamed there comes to us in any case, costs no more to be
+ * refused here, and so is on the trail with its name.
  */
 function shownMode(inode: Inode, state: PathState): number {
-  if (state.level === WRITE || inode.isSymlink) return inode.mode
-  if (inode.isDirectory) return state.mayWriteBelow ? inode.mode : inode.mode & ~0o222
+  if (state.level === WRITE || inode.isSymlink || inode.isDirectory) return inode.mode
   return state.level === READ ? inode.mode & ~0o222 : inode.mode & ~0o777
 }

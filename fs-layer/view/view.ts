@@ -1,5 +1,5 @@
 import { targetRoom } from '../delta/extra-room.ts'
-import { type Inode, OWNER_ID, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '../delta/inode.ts'
+import { type Inode, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '../delta/inode.ts'
 import { COPY_NOW_MAX_BYTES } from '../delta/limits.ts'
 import { READ, WRITE } from '../policy/rule.ts'
 import { EACCES, EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EXDEV } from '../protocol/errno.ts'
@@ -20,6 +20,8 @@ import { ROOT_NODE } from '../protocol/filesystem.ts'
 import { Access } from './access.ts'
 import { applyAttributes } from './apply-attributes.ts'
 import { FileCalls } from './file-calls.ts'
+import { newInode } from './new-inode.ts'
+import { notingStale } from './noting-stale.ts'
 import type { Observer } from './observer.ts'
 import type { Listed, Overlay } from './overlay.ts'
 import { KEEP, Reply } from './reply.ts'
@@ -27,7 +29,6 @@ import { statfsOf } from './statfs.ts'
 import { FullVisibility, type Visibility } from './visibility.ts'
 import { checkXattrName, getXattr, removeXattr, setXattr } from './xattrs.ts'
 
-const S_ISGID = 0o2000
 const MADE_BY_MKNOD = new Set([S_IFREG, S_IFIFO, S_IFSOCK])
 
 /** Of open(2), rename(2) and lseek(2). */
@@ -53,6 +54,8 @@ export class View implements Filesystem {
   readonly #statfs: () => Statfs
   /** It is mounted, and the kernel keeps back what is written (`writeback`). */
   gathersWrites = false
+  /** It is mounted, and the kernel keeps attributes until it hears that they have changed. */
+  keepsAttributes = false
   #notifier: Notifier | null = null
   #announcer: View | null = null
   readonly #access: Access
@@ -78,7 +81,7 @@ export class View implements Filesystem {
   }
 
   attach(notifier: Notifier | null): void {
-    this.#notifier = notifier
+    this.#notifier = notifier === null ? null : notingStale(notifier, this.overlay)
     if (notifier === null) this.overlay.forgetAll()
   }
 
@@ -114,8 +117,10 @@ export class View implements Filesystem {
     this.overlay.forget(node, count)
   }
 
-  getattr(_caller: Caller, node: NodeId): Attr {
-    return this.#attr(this.#access.visible(node))
+  getattr(_caller: Caller, node: NodeId, withBirth = false): Attr {
+    const inode = this.#access.visible(node)
+    if (inode.attributesKept && !withBirth) this.#access.refusedByMode(inode)
+    return this.#attr(inode)
   }
 
   setattr(caller: Caller, node: NodeId, set: SetAttr): Attr | Promise<Attr> {
@@ -253,7 +258,7 @@ export class View implements Filesystem {
     const state = this.visibility.stateOf(directory)
     if (directory.nlink === 0) throw ENOENT
     if (state.level < WRITE && !state.mayWriteBelow) throw EACCES
-    const inode = this.#newInode(caller, directory, S_IFREG | (mode & 0o7777))
+    const inode = newInode(caller, directory, S_IFREG | (mode & 0o7777), this.overlay, this.#owner)
     this.visibility.own(inode)
     inode.linkable = true
     this.overlay.reference(inode)
@@ -303,7 +308,9 @@ export class View implements Filesystem {
     const inode = this.#access.visible(node)
     checkXattrName(name)
     this.#access.need(inode, READ)
-    return getXattr(inode, name)
+    const value = getXattr(inode, name)
+    this.observer?.used(inode, 'read')
+    return value
   }
 
   setxattr(_caller: Caller, node: NodeId, name: ByteString, value: Buffer, flags: number): void {
@@ -360,23 +367,12 @@ export class View implements Filesystem {
     // A visible name exists; of a hidden one, and of one that may not be made, the answer is the same.
     if (this.#access.visibleChild(directory, name) !== null) throw EEXIST
     this.#access.needAt(directory, name, WRITE)
-    const inode = this.#newInode(caller, directory, mode)
+    const inode = newInode(caller, directory, mode, this.overlay, this.#owner)
     fill?.(inode)
     this.overlay.link(directory, name, inode)
     this.overlay.reference(inode)
     this.observer?.created(directory, name, inode)
     return this.#attr(inode)
-  }
-
-  #newInode(caller: Caller, directory: Inode, mode: number): Inode {
-    // inode(7): in a set-group-ID directory the group is the directory's, and directories hand the bit on.
-    const inherits = (directory.mode & S_ISGID) !== 0
-    const isDirectory = (mode & S_IFMT) === S_IFDIR
-    return this.overlay.make(
-      inherits && isDirectory ? mode | S_ISGID : mode,
-      caller.uid === this.#owner.uid ? OWNER_ID : caller.uid,
-      inherits ? directory.gid : caller.gid === this.#owner.gid ? OWNER_ID : caller.gid,
-    )
   }
 
   /** Gives an unnamed file a name, in place of whatever file stands there: for contents that appear at once. */
@@ -397,6 +393,7 @@ export class View implements Filesystem {
   #attr(inode: Inode): Reply {
     const state = this.visibility.stateOf(inode)
     const nlink = inode.isDirectory ? this.visibility.directoryLinks(inode, state) : inode.nlink
+    inode.attributesKept = this.keepsAttributes
     return this.#reply.of(inode, state, nlink, this.#owner)
   }
 }

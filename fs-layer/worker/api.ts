@@ -4,7 +4,10 @@ import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
+import type { FileEvent } from '../view/file-event.ts'
 import type { NodeInfo, Principal, WriteOptions } from '../view/node-info.ts'
+import type { TrailEntry } from '../view/trail-entry.ts'
+import type { WatchOptions } from '../view/watcher.ts'
 
 /** The filesystem as the server sees it: one thread that holds every open view. */
 export interface FsLayer extends AsyncDisposable {
@@ -74,6 +77,13 @@ export interface ViewHandle {
   remove(path: ByteString, as: Principal, recursive: boolean): Promise<void>
   rename(from: ByteString, to: ByteString, as: Principal): Promise<void>
   changes(): AsyncIterable<Change[]>
+  /**
+   * What becomes of names from now on, or after a cursor; waits for more until the signal fires. Ends when the view is
+   * closed. What programs inside wrote is told when the kernel sends it.
+   */
+  watch(options: WatchOptions, as: Principal, signal: AbortSignal): AsyncIterable<FileEvent[]>
+  /** What programs inside did with which paths, in this and in earlier runs. */
+  trail(): AsyncIterable<TrailEntry[]>
   /** A tar stream. */
   exportTar(options: { content: 'view' | 'delta'; as: Principal }): AsyncIterable<Buffer>
   /** Everything acknowledged so far is on disk when it resolves. */

@@ -4,7 +4,9 @@ import { Worker } from 'node:worker_threads'
 import { Errno } from '../protocol/errno.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Change } from '../view/changes.ts'
+import type { FileEvent } from '../view/file-event.ts'
 import type { NodeInfo } from '../view/node-info.ts'
+import type { TrailEntry } from '../view/trail-entry.ts'
 import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
 import { closeIdleLatencyRequest, openIdleLatencyRequest } from './idle-latency.ts'
 import type { Call, Failure, Pulled, Response } from './messages.ts'
@@ -91,6 +93,8 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
     remove: (path, as, recursive) => thread.call({ op: 'remove', view, as, path, recursive }),
     rename: (from, to, as) => thread.call({ op: 'rename', view, as, from, to }),
     changes: () => pull<Change[]>(thread, { op: 'changes', view }),
+    watch: ({ path, cursor }, as, signal) => watch(thread, { op: 'watch', view, as, path, cursor }, signal),
+    trail: () => pull<TrailEntry[]>(thread, { op: 'trail', view }),
     exportTar: ({ content, as }) => buffers(pull(thread, { op: 'export', view, as, content })),
     sync: () => thread.call({ op: 'sync', view }),
     close: () => thread.call({ op: 'close', view }),
@@ -114,6 +118,29 @@ async function* pull<T>(answerer: Answerer, open: Call): AsyncGenerator<T> {
     if (pulled.item !== undefined) yield pulled.item
   } finally {
     if (!ended) await answerer.call({ op: 'drop', stream })
+  }
+}
+
+/** As `pull`, but nothing is asked for before it is wanted, and the signal ends the waiting for it. */
+async function* watch(answerer: Answerer, open: Call, signal: AbortSignal): AsyncGenerator<FileEvent[]> {
+  const stream = await answerer.call<number>(open)
+  let dropped: Promise<void> | undefined
+  const drop = () => {
+    dropped ??= answerer.call({ op: 'drop', stream })
+    // Awaited below; until then a thread that has ended must not count as unhandled.
+    dropped.catch(() => undefined)
+  }
+  signal.addEventListener('abort', drop, { once: true })
+  try {
+    while (!signal.aborted) {
+      const { item, done } = await answerer.call<Pulled<FileEvent[]>>({ op: 'pull', stream })
+      if (done) return
+      if (item !== undefined) yield item
+    }
+  } finally {
+    signal.removeEventListener('abort', drop)
+    drop()
+    await dropped
   }
 }
 

@@ -3,6 +3,7 @@ import type { DeviceName } from '../device/device.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
+import type { Cursor } from '../view/file-event.ts'
 import type { Principal, WriteOptions } from '../view/node-info.ts'
 
 /**
@@ -26,7 +27,8 @@ export type Call =
   | { op: 'finish' | 'abandon'; stream: number }
   | { op: 'list'; view: string; as: Principal; path: ByteString; recursive: boolean }
   | { op: 'read'; view: string; as: Principal; path: ByteString; offset: number; length: number | undefined }
-  | { op: 'changes'; view: string }
+  | { op: 'changes' | 'trail'; view: string }
+  | { op: 'watch'; view: string; as: Principal; path: ByteString; cursor: Cursor | undefined }
   | { op: 'export'; view: string; as: Principal; content: 'view' | 'delta' }
   | { op: 'pull' | 'drop'; stream: number }
   | { op: 'stop' }

@@ -9,7 +9,7 @@ import { EBUSY, ENOENT } from '../protocol/errno.ts'
 import type { Statfs } from '../protocol/filesystem.ts'
 import type { Log } from '../protocol/log.ts'
 import { StoreReader } from '../store/reader.ts'
-import { type Change, changesOf } from '../view/changes.ts'
+import { changesOf } from '../view/changes.ts'
 import { exportTar } from '../view/export.ts'
 import type { FileWriter, HostAccess } from '../view/host-access.ts'
 import type { Principal } from '../view/node-info.ts'
@@ -18,7 +18,8 @@ import { type IdleLatencyRequest, idleLatency } from './idle-latency.ts'
 import { createLoop, type Loop } from './loop.ts'
 import type { Call, Pulled } from './messages.ts'
 
-const CHANGES_CHUNK = 512
+/** Of changes and of a trail, in one message. */
+const CHUNK_ITEMS = 512
 
 export interface SessionOptions {
   readonly storeDir: string
@@ -35,7 +36,7 @@ export class Session {
   readonly #files = new OpenFiles({ maxFiles: OPEN_FILES_MAX })
   readonly #devices = new Map<DeviceName, Device>()
   readonly #views = new Map<string, OpenView>()
-  readonly #streams = new Map<number, Iterator<unknown>>()
+  readonly #streams = new Map<number, Iterator<unknown> | AsyncIterator<unknown>>()
   readonly #writers = new Map<number, { view: string; file: FileWriter }>()
   #nextStream = 1
 
@@ -98,6 +99,10 @@ export class Session {
       case 'changes':
         await this.#view(call.view).caughtUp()
         return this.#stream(inChunks(changesOf(this.#view(call.view).overlay)))
+      case 'trail':
+        return this.#stream(inChunks([...this.#view(call.view).trail()]))
+      case 'watch':
+        return this.#keep(this.#streams, this.#view(call.view).watch(call.as, call))
       case 'export':
         await this.#view(call.view).caughtUp()
         return this.#stream(exportTar(this.#view(call.view), call.content, call.as))
@@ -189,15 +194,15 @@ export class Session {
     return value
   }
 
-  #stream(items: Iterator<unknown>): Pulled {
+  #stream(items: Iterator<unknown>): Promise<Pulled> {
     return this.#pull(this.#keep(this.#streams, items))
   }
 
-  #pull(stream: number): Pulled {
+  async #pull(stream: number): Promise<Pulled> {
     const items = this.#streams.get(stream)
     if (items === undefined) throw ENOENT
     try {
-      const { value, done } = items.next()
+      const { value, done } = await items.next()
       if (done) this.#streams.delete(stream)
       return { stream, item: value, done: done === true }
     } catch (error) {
@@ -219,8 +224,8 @@ export class Session {
   }
 }
 
-function* inChunks(changes: Change[]): Generator<Change[]> {
-  for (let at = 0; at < changes.length; at += CHANGES_CHUNK) yield changes.slice(at, at + CHANGES_CHUNK)
+function* inChunks<T>(items: T[]): Generator<T[]> {
+  for (let at = 0; at < items.length; at += CHUNK_ITEMS) yield items.slice(at, at + CHUNK_ITEMS)
 }
 
 function asBuffer(data: Uint8Array): Buffer {

@@ -1,15 +1,17 @@
 import { InvalidArgumentError } from 'commander'
 import type { Level, Rule } from '../rules.ts'
 
-/** `PATTERN=LEVEL`; the last `=` counts, so that a pattern may have some. */
+/** `PATTERN=LEVEL`, or `PATTERN=LEVEL@PRIORITY`; the last `=` counts, so that a pattern may have some. */
 export function parseRule(text: string, earlier: readonly Rule[] = []): Rule[] {
   const at = text.lastIndexOf('=')
   const pattern = text.slice(0, Math.max(at, 0))
-  const level = text.slice(at + 1)
-  if (pattern === '' || !isLevel(level)) {
-    throw new InvalidArgumentError(`${quoted(text)} is no rule; write PATTERN=none, =view, =read or =write`)
+  const [level = '', priority] = text.slice(at + 1).split('@')
+  if (pattern === '' || !isLevel(level) || !(priority === undefined || /^-?\d{1,10}$/.test(priority))) {
+    throw new InvalidArgumentError(
+      `${quoted(text)} is no rule; write PATTERN=none, =view, =read or =write, and @ with a priority after it if need be`,
+    )
   }
-  return [...earlier, { pattern, level }]
+  return [...earlier, { pattern, level, ...(priority === undefined ? {} : { priority: Number(priority) }) }]
 }
 
 /** `KEY=VALUE`; the first `=` counts. `KEY` alone takes the value from this environment. */

@@ -48,7 +48,7 @@ export interface SpecFlags extends ServerFlags {
 export function withSpecFlags(command: Command): Command {
   return withServerFlags(command)
     .option('--preset <name>', 'rules to begin with; see `croft presets`, or "empty" (default: agent-safe)')
-    .option('--rule <pattern=level>', 'add a rule: none, view, read or write; repeatable', parseRule)
+    .option('--rule <pattern=level>', 'add a rule: none, view, read or write, @priority; repeatable', parseRule)
     .option('--runtime <name>', `one of ${RUNTIME_NAMES.join(', ')}`, parseRuntime)
     .option('--image <name>', 'for runtimes that have images')
     .option('--memory <size>', 'limit, such as 512m or 2g', parseBytes)

@@ -8,10 +8,13 @@ import { addExec, addShell } from './commands/exec.ts'
 import { addExport } from './commands/export.ts'
 import { addLs } from './commands/ls.ts'
 import { addMount } from './commands/mount.ts'
+import { addPolicy } from './commands/policy.ts'
 import { addPresets } from './commands/presets.ts'
 import { addRm } from './commands/rm.ts'
 import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
+import { addTrail } from './commands/trail.ts'
+import { addWatch } from './commands/watch.ts'
 import { EXIT_HELP } from './exit-codes.ts'
 
 /**
@@ -36,6 +39,9 @@ export function buildProgram(version: string, quiet = false): Command {
     addCp,
     addChanges,
     addExport,
+    addWatch,
+    addTrail,
+    addPolicy,
     addRm,
     addMount,
     addPresets,

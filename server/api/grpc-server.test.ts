@@ -50,6 +50,7 @@ beforeEach(async () => {
     ...{
       readFile: none,
       listDirectory: none,
+      watchFiles: none,
       statFile: never,
       makeDirectory: never,
       removeFile: never,

@@ -74,6 +74,11 @@ export const limitsSchema = z.strictObject({
   inodesPerSandbox: count(1_000_000),
   maxInodesPerSandbox: count(4_000_000),
 
+  /** Calls of `WatchFiles` at one time on one sandbox. */
+  maxWatchesPerSandbox: count(64),
+  /** Lines of what suggested rules would refuse. */
+  maxPolicyLosses: count(1_000),
+
   /** How long the view of a sandbox that does not run stays open after its last use. */
   viewIdleMs: ms(30_000, 0),
   /** For calls that are under way when the server is told to stop. */

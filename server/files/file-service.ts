@@ -10,6 +10,7 @@ import type { Sandboxes } from '../sandboxes/sandboxes.ts'
 import type { Views } from '../sandboxes/views.ts'
 import { fileEntry, parsePrincipal } from './file-entry.ts'
 import { parseEntryPath, parseViewPath, pathText } from './view-path.ts'
+import { Watches, watchFiles } from './watch-files.ts'
 
 export interface FileServiceDependencies {
   readonly sandboxes: Sandboxes
@@ -19,6 +20,8 @@ export interface FileServiceDependencies {
 
 /** The files of a view, as the commands inside see them or as its owner does. */
 export function fileService({ sandboxes, views, limits }: FileServiceDependencies): Handlers<typeof FileService> {
+  const watches = new Watches(limits.maxWatchesPerSandbox)
+
   /** Requests are checked before this: what is wrong with one does not depend on whether a view can be opened. */
   async function withView<T>(id: string, path: ByteString, work: (view: ViewHandle) => Promise<T>): Promise<T> {
     const lease = await views.lease(sandboxes.get(id))
@@ -109,6 +112,8 @@ export function fileService({ sandboxes, views, limits }: FileServiceDependencie
       await withView(sandboxId, from, (view) => view.rename(from, to, as))
       return {}
     },
+
+    watchFiles: (request, { signal }) => watchFiles(request, { sandboxes, views, watches, signal }),
   }
 }
 

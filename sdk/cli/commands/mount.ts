@@ -25,7 +25,7 @@ export function addMount(program: Command): void {
     .argument('<dir>', 'the folder')
     .argument('<mountpoint>', 'an empty directory')
     .option('--preset <name>', 'rules to begin with, or "empty"', DEFAULT_PRESET)
-    .option('--rule <pattern=level>', 'add a rule: none, view, read or write; repeatable', parseRule)
+    .option('--rule <pattern=level>', 'add a rule: none, view, read or write, @priority; repeatable', parseRule)
     .option('--delta <dir>', 'keep what is written here (default: it is thrown away)')
     .addOption(
       new Option('--device <name>', 'how to speak FUSE; auto is the first that works')

@@ -8,14 +8,14 @@ import type { ViewProcess } from './view-process.ts'
 export async function croftVariant(
   name: string,
   device: DeviceName,
-  { views, home }: { views: ViewProcess; home: string },
+  { views, home, observed = true }: { views: ViewProcess; home: string; observed?: boolean },
 ): Promise<Variant> {
   const path = join(home, name)
   mkdirSync(path)
-  await views.call({ op: 'open', view: name, target: path, device })
+  await views.call({ op: 'open', view: name, target: path, device, observed })
   const renew = async () => {
     await views.call({ op: 'close', view: name })
-    await views.call({ op: 'open', view: name, target: path, device })
+    await views.call({ op: 'open', view: name, target: path, device, observed })
   }
   return {
     name,

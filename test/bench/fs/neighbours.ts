@@ -26,7 +26,7 @@ export async function measureNeighbours(
     ['busy', busyDir],
   ] as const) {
     mkdirSync(target)
-    await views.call({ op: 'open', view, target, device: 'kernel' })
+    await views.call({ op: 'open', view, target, device: 'kernel', observed: true })
   }
   const [alone, beside] = await measured(bench, { quietDir, busyDir, count })
   for (const view of ['quiet', 'busy']) await views.call({ op: 'close', view })

@@ -25,10 +25,11 @@ export async function serveInProcess(base: Hash, home: string): Promise<ServedVi
   }
   const views = new Map<string, { view: OpenView; mounted: Mounted | undefined }>()
   return {
-    async open({ view: name, target, device: deviceName }, deltaDir) {
+    async open({ view: name, target, device: deviceName, observed }, deltaDir) {
       const device = devices[deviceName]
       if (device === undefined) throw new Error(`${deviceName} has no mount on this host to measure`)
-      const options = { name, base, deltaDir, policy: compilePolicy(RULES), owner: OWNER, quota: {}, statfs }
+      const policy = compilePolicy(RULES)
+      const options = { name, base, deltaDir, policy, owner: OWNER, quota: {}, statfs, observed }
       const view = await OpenView.open(options, { store, files, log: logToStderr })
       const seen: { mounted?: Mounted } = {}
       await view.mount(showing(device, seen), target, true)

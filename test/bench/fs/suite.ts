@@ -7,6 +7,7 @@ import { costSection } from './cost-section.ts'
 import { countRequests, type RequestCounts } from './count-requests.ts'
 import { makeInputs } from './inputs.ts'
 import { measureMicro } from './measure-micro.ts'
+import { measureNoting, NOTING } from './measure-noting.ts'
 import { measureStep, type StepResult } from './measure-steps.ts'
 import { measureNeighbours } from './neighbours.ts'
 import { makeProject } from './project.ts'
@@ -57,10 +58,11 @@ export async function fsSuite(bench: Bench): Promise<Section[]> {
     if (hasOurs && isChosen(NEIGHBOURS, bench.steps)) sections.push(await measureNeighbours(bench, { views, home }))
     if (isChosen(MICRO, bench.steps)) sections.push(microSection(await measureMicro(bench, variants, client), names))
   }
-  const counts =
-    bench.variants.length === 0 || bench.variants.includes(CROFT)
-      ? await countRequests(bench, { steps, base: project.dir, home, client })
-      : NONE
+  const isOurs = bench.variants.length === 0 || bench.variants.includes(CROFT)
+  if (isOurs && isChosen(NOTING, bench.steps)) {
+    sections.push(await measureNoting(bench, { steps: all, base: project.dir, home, client }))
+  }
+  const counts = isOurs ? await countRequests(bench, { steps, base: project.dir, home, client }) : NONE
   if (counts.size === 0) return sections
   return [...sections, requestSection(counts), costSection(results, counts)]
 }

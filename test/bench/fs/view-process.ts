@@ -5,7 +5,14 @@ import { endChild } from '../child.ts'
 
 /** What the process that serves the views is asked. `open` begins with an empty delta. */
 export type ViewCall =
-  | { readonly op: 'open'; readonly view: string; readonly target: string; readonly device: DeviceName }
+  | {
+      readonly op: 'open'
+      readonly view: string
+      readonly target: string
+      readonly device: DeviceName
+      /** False: without trail and events (`in-process` only). */
+      readonly observed: boolean
+    }
   | { readonly op: 'close'; readonly view: string }
   | { readonly op: 'counts'; readonly view: string }
 

@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/file.proto.
  */
 export const file_sandbox_v1_file: GenFile = /*@__PURE__*/
-  fileDesc("ChVzYW5kYm94L3YxL2ZpbGUucHJvdG8SCnNhbmRib3gudjEioQEKCUZpbGVFbnRyeRIMCgRwYXRoGAEgASgMEiIKBGtpbmQYAiABKA4yFC5zYW5kYm94LnYxLkZpbGVLaW5kEgwKBHNpemUYAyABKAMSDAoEbW9kZRgEIAEoDRIQCghtdGltZV9ucxgFIAEoAxIWCg5zeW1saW5rX3RhcmdldBgGIAEoDBINCgVpbm9kZRgHIAEoBBINCgVsaW5rcxgIIAEoDSJ9Cg9SZWFkRmlsZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIMCgRwYXRoGAIgASgMEigKCXByaW5jaXBhbBgDIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsEg4KBm9mZnNldBgEIAEoAxIOCgZsZW5ndGgYBSABKAMiIAoQUmVhZEZpbGVSZXNwb25zZRIMCgRkYXRhGAEgASgMIvoBChBXcml0ZUZpbGVSZXF1ZXN0EjMKBXN0YXJ0GAEgASgLMiIuc2FuZGJveC52MS5Xcml0ZUZpbGVSZXF1ZXN0LlN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAGpUBCgVTdGFydBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSDAoEbW9kZRgEIAEoDRIPCgdwYXJlbnRzGAUgASgIEg4KBmFwcGVuZBgGIAEoCBIRCglleGNsdXNpdmUYByABKAhCCQoHbWVzc2FnZSJdCg9TdGF0RmlsZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIMCgRwYXRoGAIgASgMEigKCXByaW5jaXBhbBgDIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsInUKFExpc3REaXJlY3RvcnlSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoDBIoCglwcmluY2lwYWwYAyABKA4yFS5zYW5kYm94LnYxLlByaW5jaXBhbBIRCglyZWN1cnNpdmUYBCABKAgiPwoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEiYKB2VudHJpZXMYASADKAsyFS5zYW5kYm94LnYxLkZpbGVFbnRyeSJwChRNYWtlRGlyZWN0b3J5UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSDAoEbW9kZRgEIAEoDSJyChFSZW1vdmVGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSEQoJcmVjdXJzaXZlGAQgASgIImsKEVJlbmFtZUZpbGVSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEZnJvbRgCIAEoDBIKCgJ0bxgDIAEoDBIoCglwcmluY2lwYWwYBCABKA4yFS5zYW5kYm94LnYxLlByaW5jaXBhbCpSCglQcmluY2lwYWwSGQoVUFJJTkNJUEFMX1VOU1BFQ0lGSUVEEAASFQoRUFJJTkNJUEFMX1NBTkRCT1gQARITCg9QUklOQ0lQQUxfT1dORVIQAiqTAQoIRmlsZUtpbmQSGQoVRklMRV9LSU5EX1VOU1BFQ0lGSUVEEAASEgoORklMRV9LSU5EX0ZJTEUQARIXChNGSUxFX0tJTkRfRElSRUNUT1JZEAISFQoRRklMRV9LSU5EX1NZTUxJTksQAxISCg5GSUxFX0tJTkRfRklGTxAEEhQKEEZJTEVfS0lORF9TT0NLRVQQBTL8AwoLRmlsZVNlcnZpY2USRwoIUmVhZEZpbGUSGy5zYW5kYm94LnYxLlJlYWRGaWxlUmVxdWVzdBocLnNhbmRib3gudjEuUmVhZEZpbGVSZXNwb25zZTABEkIKCVdyaXRlRmlsZRIcLnNhbmRib3gudjEuV3JpdGVGaWxlUmVxdWVzdBoVLnNhbmRib3gudjEuRmlsZUVudHJ5KAESPgoIU3RhdEZpbGUSGy5zYW5kYm94LnYxLlN0YXRGaWxlUmVxdWVzdBoVLnNhbmRib3gudjEuRmlsZUVudHJ5ElYKDUxpc3REaXJlY3RvcnkSIC5zYW5kYm94LnYxLkxpc3REaXJlY3RvcnlSZXF1ZXN0GiEuc2FuZGJveC52MS5MaXN0RGlyZWN0b3J5UmVzcG9uc2UwARJICg1NYWtlRGlyZWN0b3J5EiAuc2FuZGJveC52MS5NYWtlRGlyZWN0b3J5UmVxdWVzdBoVLnNhbmRib3gudjEuRmlsZUVudHJ5Ej4KClJlbW92ZUZpbGUSHS5zYW5kYm94LnYxLlJlbW92ZUZpbGVSZXF1ZXN0GhEuc2FuZGJveC52MS5FbXB0eRI+CgpSZW5hbWVGaWxlEh0uc2FuZGJveC52MS5SZW5hbWVGaWxlUmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHliBnByb3RvMw", [file_sandbox_v1_common]);
+  fileDesc("ChVzYW5kYm94L3YxL2ZpbGUucHJvdG8SCnNhbmRib3gudjEioQEKCUZpbGVFbnRyeRIMCgRwYXRoGAEgASgMEiIKBGtpbmQYAiABKA4yFC5zYW5kYm94LnYxLkZpbGVLaW5kEgwKBHNpemUYAyABKAMSDAoEbW9kZRgEIAEoDRIQCghtdGltZV9ucxgFIAEoAxIWCg5zeW1saW5rX3RhcmdldBgGIAEoDBINCgVpbm9kZRgHIAEoBBINCgVsaW5rcxgIIAEoDSJ9Cg9SZWFkRmlsZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIMCgRwYXRoGAIgASgMEigKCXByaW5jaXBhbBgDIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsEg4KBm9mZnNldBgEIAEoAxIOCgZsZW5ndGgYBSABKAMiIAoQUmVhZEZpbGVSZXNwb25zZRIMCgRkYXRhGAEgASgMIvoBChBXcml0ZUZpbGVSZXF1ZXN0EjMKBXN0YXJ0GAEgASgLMiIuc2FuZGJveC52MS5Xcml0ZUZpbGVSZXF1ZXN0LlN0YXJ0SAASDgoEZGF0YRgCIAEoDEgAGpUBCgVTdGFydBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSDAoEbW9kZRgEIAEoDRIPCgdwYXJlbnRzGAUgASgIEg4KBmFwcGVuZBgGIAEoCBIRCglleGNsdXNpdmUYByABKAhCCQoHbWVzc2FnZSJdCg9TdGF0RmlsZVJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIMCgRwYXRoGAIgASgMEigKCXByaW5jaXBhbBgDIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsInUKFExpc3REaXJlY3RvcnlSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEcGF0aBgCIAEoDBIoCglwcmluY2lwYWwYAyABKA4yFS5zYW5kYm94LnYxLlByaW5jaXBhbBIRCglyZWN1cnNpdmUYBCABKAgiPwoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEiYKB2VudHJpZXMYASADKAsyFS5zYW5kYm94LnYxLkZpbGVFbnRyeSJwChRNYWtlRGlyZWN0b3J5UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSDAoEbW9kZRgEIAEoDSJyChFSZW1vdmVGaWxlUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSEQoJcmVjdXJzaXZlGAQgASgIImsKEVJlbmFtZUZpbGVSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDAoEZnJvbRgCIAEoDBIKCgJ0bxgDIAEoDBIoCglwcmluY2lwYWwYBCABKA4yFS5zYW5kYm94LnYxLlByaW5jaXBhbCJvChFXYXRjaEZpbGVzUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEgwKBHBhdGgYAiABKAwSKAoJcHJpbmNpcGFsGAMgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSDgoGY3Vyc29yGAQgASgJIjsKEldhdGNoRmlsZXNSZXNwb25zZRIlCgZldmVudHMYASADKAsyFS5zYW5kYm94LnYxLkZpbGVFdmVudCLHAQoJRmlsZUV2ZW50EicKBGtpbmQYASABKA4yGS5zYW5kYm94LnYxLkZpbGVFdmVudEtpbmQSDAoEcGF0aBgCIAEoDBIMCgRmcm9tGAMgASgMEhEKCWV4Y2hhbmdlZBgEIAEoCBInCglmaWxlX2tpbmQYBSABKA4yFC5zYW5kYm94LnYxLkZpbGVLaW5kEikKBXJlc2V0GAYgASgOMhouc2FuZGJveC52MS5GaWxlRXZlbnRSZXNldBIOCgZjdXJzb3IYByABKAkqUgoJUHJpbmNpcGFsEhkKFVBSSU5DSVBBTF9VTlNQRUNJRklFRBAAEhUKEVBSSU5DSVBBTF9TQU5EQk9YEAESEwoPUFJJTkNJUEFMX09XTkVSEAIqkwEKCEZpbGVLaW5kEhkKFUZJTEVfS0lORF9VTlNQRUNJRklFRBAAEhIKDkZJTEVfS0lORF9GSUxFEAESFwoTRklMRV9LSU5EX0RJUkVDVE9SWRACEhUKEUZJTEVfS0lORF9TWU1MSU5LEAMSEgoORklMRV9LSU5EX0ZJRk8QBBIUChBGSUxFX0tJTkRfU09DS0VUEAUq4AEKDUZpbGVFdmVudEtpbmQSHwobRklMRV9FVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASGwoXRklMRV9FVkVOVF9LSU5EX0NSRUFURUQQARIcChhGSUxFX0VWRU5UX0tJTkRfTU9ESUZJRUQQAhIbChdGSUxFX0VWRU5UX0tJTkRfREVMRVRFRBADEhsKF0ZJTEVfRVZFTlRfS0lORF9SRU5BTUVEEAQSHgoaRklMRV9FVkVOVF9LSU5EX0FUVFJJQlVURVMQBRIZChVGSUxFX0VWRU5UX0tJTkRfUkVTRVQQBiqmAQoORmlsZUV2ZW50UmVzZXQSIAocRklMRV9FVkVOVF9SRVNFVF9VTlNQRUNJRklFRBAAEhoKFkZJTEVfRVZFTlRfUkVTRVRfQkVHSU4QARIcChhGSUxFX0VWRU5UX1JFU0VUX0VYUElSRUQQAhIcChhGSUxFX0VWRU5UX1JFU0VUX1JFTkVXRUQQAxIaChZGSUxFX0VWRU5UX1JFU0VUX1JVTEVTEAQyywQKC0ZpbGVTZXJ2aWNlEkcKCFJlYWRGaWxlEhsuc2FuZGJveC52MS5SZWFkRmlsZVJlcXVlc3QaHC5zYW5kYm94LnYxLlJlYWRGaWxlUmVzcG9uc2UwARJCCglXcml0ZUZpbGUSHC5zYW5kYm94LnYxLldyaXRlRmlsZVJlcXVlc3QaFS5zYW5kYm94LnYxLkZpbGVFbnRyeSgBEj4KCFN0YXRGaWxlEhsuc2FuZGJveC52MS5TdGF0RmlsZVJlcXVlc3QaFS5zYW5kYm94LnYxLkZpbGVFbnRyeRJWCg1MaXN0RGlyZWN0b3J5EiAuc2FuZGJveC52MS5MaXN0RGlyZWN0b3J5UmVxdWVzdBohLnNhbmRib3gudjEuTGlzdERpcmVjdG9yeVJlc3BvbnNlMAESSAoNTWFrZURpcmVjdG9yeRIgLnNhbmRib3gudjEuTWFrZURpcmVjdG9yeVJlcXVlc3QaFS5zYW5kYm94LnYxLkZpbGVFbnRyeRI+CgpSZW1vdmVGaWxlEh0uc2FuZGJveC52MS5SZW1vdmVGaWxlUmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSPgoKUmVuYW1lRmlsZRIdLnNhbmRib3gudjEuUmVuYW1lRmlsZVJlcXVlc3QaES5zYW5kYm94LnYxLkVtcHR5Ek0KCldhdGNoRmlsZXMSHS5zYW5kYm94LnYxLldhdGNoRmlsZXNSZXF1ZXN0Gh4uc2FuZGJveC52MS5XYXRjaEZpbGVzUmVzcG9uc2UwAWIGcHJvdG8z", [file_sandbox_v1_common]);
 
 /**
  * @generated from message sandbox.v1.FileEntry
@@ -388,6 +388,114 @@ export const RenameFileRequestSchema: GenMessage<RenameFileRequest> = /*@__PURE_
   messageDesc(file_sandbox_v1_file, 9);
 
 /**
+ * @generated from message sandbox.v1.WatchFilesRequest
+ */
+export type WatchFilesRequest = Message<"sandbox.v1.WatchFilesRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * What is at or below it. Empty: everything.
+   *
+   * @generated from field: bytes path = 2;
+   */
+  path: Uint8Array;
+
+  /**
+   * @generated from field: sandbox.v1.Principal principal = 3;
+   */
+  principal: Principal;
+
+  /**
+   * Of the last event that was dealt with. Empty: from now on.
+   *
+   * @generated from field: string cursor = 4;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message sandbox.v1.WatchFilesRequest.
+ * Use `create(WatchFilesRequestSchema)` to create a new message.
+ */
+export const WatchFilesRequestSchema: GenMessage<WatchFilesRequest> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_file, 10);
+
+/**
+ * @generated from message sandbox.v1.WatchFilesResponse
+ */
+export type WatchFilesResponse = Message<"sandbox.v1.WatchFilesResponse"> & {
+  /**
+   * @generated from field: repeated sandbox.v1.FileEvent events = 1;
+   */
+  events: FileEvent[];
+};
+
+/**
+ * Describes the message sandbox.v1.WatchFilesResponse.
+ * Use `create(WatchFilesResponseSchema)` to create a new message.
+ */
+export const WatchFilesResponseSchema: GenMessage<WatchFilesResponse> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_file, 11);
+
+/**
+ * @generated from message sandbox.v1.FileEvent
+ */
+export type FileEvent = Message<"sandbox.v1.FileEvent"> & {
+  /**
+   * @generated from field: sandbox.v1.FileEventKind kind = 1;
+   */
+  kind: FileEventKind;
+
+  /**
+   * @generated from field: bytes path = 2;
+   */
+  path: Uint8Array;
+
+  /**
+   * For RENAMED.
+   *
+   * @generated from field: bytes from = 3;
+   */
+  from: Uint8Array;
+
+  /**
+   * For RENAMED: what was at `path` is at `from` now.
+   *
+   * @generated from field: bool exchanged = 4;
+   */
+  exchanged: boolean;
+
+  /**
+   * @generated from field: sandbox.v1.FileKind file_kind = 5;
+   */
+  fileKind: FileKind;
+
+  /**
+   * For RESET.
+   *
+   * @generated from field: sandbox.v1.FileEventReset reset = 6;
+   */
+  reset: FileEventReset;
+
+  /**
+   * To go on after this event.
+   *
+   * @generated from field: string cursor = 7;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message sandbox.v1.FileEvent.
+ * Use `create(FileEventSchema)` to create a new message.
+ */
+export const FileEventSchema: GenMessage<FileEvent> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_file, 12);
+
+/**
  * Who is asking: this decides which rules hold.
  *
  * @generated from enum sandbox.v1.Principal
@@ -463,6 +571,104 @@ export const FileKindSchema: GenEnum<FileKind> = /*@__PURE__*/
   enumDesc(file_sandbox_v1_file, 1);
 
 /**
+ * @generated from enum sandbox.v1.FileEventKind
+ */
+export enum FileEventKind {
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_CREATED = 1;
+   */
+  CREATED = 1,
+
+  /**
+   * Contents. What programs wrote is told when the kernel sends it, at the latest when the file is closed.
+   *
+   * @generated from enum value: FILE_EVENT_KIND_MODIFIED = 2;
+   */
+  MODIFIED = 2,
+
+  /**
+   * @generated from enum value: FILE_EVENT_KIND_DELETED = 3;
+   */
+  DELETED = 3,
+
+  /**
+   * Moved from `from`, in place of what stood at `path`.
+   *
+   * @generated from enum value: FILE_EVENT_KIND_RENAMED = 4;
+   */
+  RENAMED = 4,
+
+  /**
+   * Mode, owner, times or extended attributes.
+   *
+   * @generated from enum value: FILE_EVENT_KIND_ATTRIBUTES = 5;
+   */
+  ATTRIBUTES = 5,
+
+  /**
+   * Look at everything anew: what happened before this is not told.
+   *
+   * @generated from enum value: FILE_EVENT_KIND_RESET = 6;
+   */
+  RESET = 6,
+}
+
+/**
+ * Describes the enum sandbox.v1.FileEventKind.
+ */
+export const FileEventKindSchema: GenEnum<FileEventKind> = /*@__PURE__*/
+  enumDesc(file_sandbox_v1_file, 2);
+
+/**
+ * @generated from enum sandbox.v1.FileEventReset
+ */
+export enum FileEventReset {
+  /**
+   * @generated from enum value: FILE_EVENT_RESET_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * No cursor was given.
+   *
+   * @generated from enum value: FILE_EVENT_RESET_BEGIN = 1;
+   */
+  BEGIN = 1,
+
+  /**
+   * What follows the cursor is not kept any more.
+   *
+   * @generated from enum value: FILE_EVENT_RESET_EXPIRED = 2;
+   */
+  EXPIRED = 2,
+
+  /**
+   * The view was opened anew since.
+   *
+   * @generated from enum value: FILE_EVENT_RESET_RENEWED = 3;
+   */
+  RENEWED = 3,
+
+  /**
+   * Other rules are in force.
+   *
+   * @generated from enum value: FILE_EVENT_RESET_RULES = 4;
+   */
+  RULES = 4,
+}
+
+/**
+ * Describes the enum sandbox.v1.FileEventReset.
+ */
+export const FileEventResetSchema: GenEnum<FileEventReset> = /*@__PURE__*/
+  enumDesc(file_sandbox_v1_file, 3);
+
+/**
  * @generated from service sandbox.v1.FileService
  */
 export const FileService: GenService<{
@@ -525,6 +731,17 @@ export const FileService: GenService<{
     methodKind: "unary";
     input: typeof RenameFileRequestSchema;
     output: typeof EmptySchema;
+  },
+  /**
+   * What becomes of names, from now on or after a cursor, until the client ends the call. Nothing is left out without
+   * an event RESET that says so.
+   *
+   * @generated from rpc sandbox.v1.FileService.WatchFiles
+   */
+  watchFiles: {
+    methodKind: "server_streaming";
+    input: typeof WatchFilesRequestSchema;
+    output: typeof WatchFilesResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sandbox_v1_file, 0);
