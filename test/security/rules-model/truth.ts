@@ -127,10 +127,12 @@ function withoutEnd(contents: string): string {
   return contents.replace(/\0+$/, '')
 }
 
+/** A refused read is EIO where the kernel has a part of the page, from a write that it gathered and that was refused. */
 function orErrno(call: () => string): string {
   try {
     return call()
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code ?? String(error)
+    const code = (error as NodeJS.ErrnoException).code ?? String(error)
+    return code === 'EIO' ? 'EACCES' : code
   }
 }
