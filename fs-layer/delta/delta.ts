@@ -1,16 +1,18 @@
-import { existsSync, mkdirSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
-import { Level } from 'level'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import type { Hash, TreeEntry } from '../store/objects.ts'
 import { inFiles, operationsFor } from './batch.ts'
 import { DeltaDirectory } from './directory.ts'
+import type { Inherited } from './estate.ts'
 import type { Inode } from './inode.ts'
+import { type Journal, readJournal } from './journal.ts'
+import { type Index, openIndex } from './open-index.ts'
 import { contentKey, type Dentry, decodeDentry, decodeInode, decodeMeta, FORMAT_VERSION, parseKey } from './record.ts'
+import { replay } from './replay.ts'
 import type { Room } from './room.ts'
+import { Unsaved } from './unsaved.ts'
 import { Usage } from './usage.ts'
-
-type Index = Level<Buffer, Buffer>
 
 export interface DeltaOptions {
   readonly dir: string
@@ -27,6 +29,10 @@ export interface DeltaOptions {
   readonly room: Room
   /** A batch in the background failed; it is tried again with the next one. */
   readonly onFlushFailed: (error: unknown) => void
+  /** Where changes are kept that are answered and not written yet; without one they are lost with the thread. */
+  readonly journal?: Journal | undefined
+  /** The journal of a thread that has died: its changes come first. */
+  readonly inherited?: Inherited | undefined
 }
 
 /** What a batch may take, with the tables that LevelDB may write because of it. */
@@ -52,6 +58,13 @@ export class Delta implements AsyncDisposable {
   #dirtyInodes = new Set<NodeId>()
   #dirtyDentries = new Map<NodeId, Set<ByteString>>()
   #dirtyContents = new Set<NodeId>()
+  readonly #journal: Journal | undefined
+  /** Changed since the journal's last entry. */
+  readonly #unsaved: Unsaved | undefined
+  /** It has moved on since the last batch. */
+  #nextNodeDirty = false
+  /** Of the last change that an inherited journal tells of. */
+  inheritedReply: Buffer | null = null
   #waiting = 0
   /** Something was written without a sync since the last one. */
   #unsynced = false
@@ -70,10 +83,13 @@ export class Delta implements AsyncDisposable {
   private constructor(options: DeltaOptions) {
     this.#options = options
     this.#nextNode = options.baseInodes + 1
+    this.#journal = options.journal
+    this.#unsaved = options.journal && new Unsaved(options.journal)
   }
 
   static async open(options: DeltaOptions): Promise<Delta> {
     const delta = new Delta(options)
+    if (options.inherited !== undefined) await delta.#inherit(options.inherited)
     if (existsSync(join(options.dir, 'index'))) await delta.#load()
     return delta
   }
@@ -83,17 +99,22 @@ export class Delta implements AsyncDisposable {
   }
 
   allocate(): NodeId {
+    if (this.#unsaved !== undefined) {
+      this.#unsaved.numberGiven()
+      this.#nextNodeDirty = true
+      this.#schedule()
+    }
     return this.#nextNode++
   }
 
   inodeChanged(inode: Inode): void {
-    this.#dirtyInodes.add(inode.node)
+    this.#inodeDirty(inode.node)
     this.#schedule()
   }
 
   /** For a small file's contents in memory; `inodeChanged` is the caller's to call too. */
   contentChanged(inode: Inode): void {
-    this.#dirtyContents.add(inode.node)
+    this.#contentDirty(inode.node)
     this.#schedule()
   }
 
@@ -105,8 +126,8 @@ export class Delta implements AsyncDisposable {
 
   drop(inode: Inode): void {
     this.inodes.delete(inode.node)
-    this.#dirtyInodes.add(inode.node)
-    this.#dirtyContents.add(inode.node)
+    this.#inodeDirty(inode.node)
+    this.#contentDirty(inode.node)
     this.#schedule()
   }
 
@@ -155,6 +176,15 @@ export class Delta implements AsyncDisposable {
     return this.#dirtyContents.has(node)
   }
 
+  /**
+   * Before anybody is told of the changes made so far: they outlive the thread from now on, together with the `reply`
+   * that tells of them.
+   */
+  save(reply: Buffer | null): void {
+    if (this.#journal === undefined || !this.#unsaved?.save(this, this.#meta, reply)) return
+    if (this.#journal.isFull) this.#flushInBackground()
+  }
+
   /** Resolves when every change made before the call is written, and with `durable` synced to the disk. */
   flush(durable: boolean): Promise<void> {
     if (!this.#dirty && !(durable && this.#unsynced)) return this.#running
@@ -177,7 +207,23 @@ export class Delta implements AsyncDisposable {
   }
 
   get #dirty(): boolean {
-    return this.#dirtyInodes.size > 0 || this.#dirtyDentries.size > 0 || this.#dirtyContents.size > 0
+    return (
+      this.#nextNodeDirty || this.#dirtyInodes.size > 0 || this.#dirtyDentries.size > 0 || this.#dirtyContents.size > 0
+    )
+  }
+
+  get #meta() {
+    return { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
+  }
+
+  #inodeDirty(node: NodeId): void {
+    this.#dirtyInodes.add(node)
+    this.#unsaved?.inode(node)
+  }
+
+  #contentDirty(node: NodeId): void {
+    this.#dirtyContents.add(node)
+    this.#unsaved?.content(node)
   }
 
   #dentryChanged(parent: NodeId, name: ByteString): void {
@@ -187,6 +233,7 @@ export class Delta implements AsyncDisposable {
       this.#dirtyDentries.set(parent, names)
     }
     names.add(name)
+    this.#unsaved?.dentry(parent, name)
     this.#schedule()
   }
 
@@ -218,24 +265,26 @@ export class Delta implements AsyncDisposable {
       await safe
     }
     // From here to the call of batch() nothing waits: the records are one moment's.
+    this.save(null)
+    const mark = this.#journal?.mark() ?? 0
     const inodes = this.#dirtyInodes
     const dentries = this.#dirtyDentries
     const contents = this.#dirtyContents
-    if (inodes.size + dentries.size + contents.size === 0 && !(durable && this.#unsynced)) return
+    if (!this.#dirty && !(durable && this.#unsynced)) return
+    this.#nextNodeDirty = false
     this.#dirtyInodes = new Set()
     this.#dirtyDentries = new Map()
     this.#dirtyContents = new Set()
     const after = this.#afterFlush
     this.#afterFlush = []
     this.#waiting = 0
-    const meta = { version: FORMAT_VERSION, base: this.#options.base, nextNode: this.#nextNode }
-    const batch = operationsFor(this, meta, { inodes, dentries, contents })
+    const batch = operationsFor(this, this.#meta, { inodes, dentries, contents })
     const found = inFiles(this, inodes)
     this.#unsynced = true
     try {
       await index.batch(batch, { sync: durable })
     } catch (error) {
-      this.#torn = true
+      this.#torn = this.#nextNodeDirty = true
       this.#afterFlush = [...after, ...this.#afterFlush]
       for (const node of inodes) this.#dirtyInodes.add(node)
       for (const node of contents) this.#dirtyContents.add(node)
@@ -246,6 +295,7 @@ export class Delta implements AsyncDisposable {
       this.#unsynced = false
       for (const inode of found) inode.foundInFile = true
     }
+    this.#journal?.release(mark)
     this.onFlushed(contents)
     for (const run of after) run()
   }
@@ -264,23 +314,22 @@ export class Delta implements AsyncDisposable {
   }
 
   #open(): Promise<Index> {
-    this.#index ??= this.#openIndex()
+    this.#index ??= openIndex(this.#options.dir).then((index) => {
+      this.#opened = index
+      return index
+    })
     return this.#index
   }
 
-  async #openIndex(): Promise<Index> {
-    mkdirSync(this.#options.dir, { recursive: true, mode: 0o700 })
-    const index: Index = new Level(join(this.#options.dir, 'index'), {
-      keyEncoding: 'buffer',
-      valueEncoding: 'buffer',
-      // A delta is one of hundreds in this process; the defaults would take 12 MiB each.
-      writeBufferSize: 1 << 20,
-      cacheSize: 1 << 20,
-      maxOpenFiles: 32,
-    })
-    await index.open()
-    this.#opened = index
-    return index
+  /** The index is as the thread that died had it in memory. */
+  async #inherit(inherited: Inherited): Promise<void> {
+    const { operations, reply } = readJournal(inherited)
+    this.inheritedReply = reply
+    for (const { key } of operations) {
+      const parsed = parseKey(key)
+      if (parsed.kind === 'inode') this.#nextNode = Math.max(this.#nextNode, parsed.node + 1)
+    }
+    if (operations.length > 0) await replay(operations, { dir: this.#options.dir, index: await this.#open() })
   }
 
   async #load(): Promise<void> {
@@ -299,7 +348,7 @@ export class Delta implements AsyncDisposable {
     const meta = decodeMeta(value)
     if (meta.base !== this.#options.base)
       throw new Error(`delta ${this.#options.dir}: made over base ${meta.base}, opened over ${this.#options.base}`)
-    this.#nextNode = meta.nextNode
+    this.#nextNode = Math.max(this.#nextNode, meta.nextNode)
   }
 
   #loadInode(node: NodeId, value: Buffer): void {
