@@ -16,7 +16,7 @@ export function setRules(
   { overlay, visibility, notifier }: { overlay: Overlay; visibility: PolicyVisibility; notifier: Notifier | null },
 ): void {
   const before = visibility.policy
-  const known = [...overlay.inMemory()].filter((inode) => inode.refs > 0)
+  const known = [...overlay.inMemory()].filter((inode) => inode.isHeld)
   const old = new Map(known.map((inode) => [inode, visibility.stateOf(inode)]))
   visibility.setPolicy(policy)
   if (notifier === null) return

@@ -98,7 +98,7 @@ export class View implements Filesystem {
 
   setOwner(owner: { uid: number; gid: number }): void {
     this.#owner = owner
-    for (const inode of this.overlay.inMemory()) if (inode.refs > 0) this.#notifier?.nodeChanged(inode.node, false)
+    for (const inode of this.overlay.inMemory()) if (inode.isHeld) this.#notifier?.nodeChanged(inode.node, false)
   }
 
   lookup(_caller: Caller, parent: NodeId, name: ByteString): Attr | null {
