@@ -32,6 +32,7 @@ export type ErrorCode =
   | 'resource_exhausted'
   | 'unsupported'
   | 'server_unreachable'
+  | 'unavailable'
   | 'server_start'
   | 'upload'
   | 'local_file'
@@ -191,6 +192,13 @@ export class ServerUnreachableError extends CroftError {
   }
 }
 
+/** The server could not finish the call, and may a moment later: its filesystem was being restarted, or it is stopping. */
+export class UnavailableError extends CroftError {
+  constructor(what: string, options?: ErrorDetails) {
+    super('unavailable', what, options)
+  }
+}
+
 /** A server was started for this user and did not come up. `logTail` is the end of its log. */
 export class ServerStartError extends CroftError {
   readonly logFile: string
@@ -247,6 +255,7 @@ const DEFAULT_REMEDY: Record<ErrorCode, string> = {
   resource_exhausted: 'Free what is used up, or raise the limit on the server',
   unsupported: 'Choose another runtime, or leave the option out',
   server_unreachable: 'Start it with `croft serve`, or correct the address (option `server` or CROFT_SERVER)',
+  unavailable: 'Try again',
   server_start: '',
   upload: 'Mend it, or exclude it in .croftignore',
   local_file: 'Check that it exists and that you may use it',

@@ -1,5 +1,6 @@
 import { constants, existsSync, fdatasync, fstatSync, fsync, readdirSync, rmSync, unlink } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
+import type { NodeId } from '../protocol/filesystem.ts'
 import { IN_FILE, type Inode } from './inode.ts'
 import { makeDirectory } from './make-directory.ts'
 import type { OpenFiles } from './open-files.ts'
@@ -32,7 +33,7 @@ export class BackingFiles {
   }
 
   pathOf(inode: Inode): string {
-    return join(this.#directoryOf(inode), String(inode.node))
+    return backingPath(this.#dir, inode.node)
   }
 
   /** A descriptor for reading and writing, good until the next one is asked for. */
@@ -94,11 +95,12 @@ export class BackingFiles {
   /**
    * After a crash a file may be longer than its inode says, because the index is behind, and with the disk's power
    * shorter, because the bytes are. The file is right: it is written and cut at once, and fdatasync(2) of one that the
-   * index knows syncs it alone.
+   * index knows syncs it alone. `isInherited`: from a thread that died, and nobody knows which bytes it had not synced.
    */
-  reconcile(inode: Inode): void {
+  reconcile(inode: Inode, isInherited: boolean): void {
     // Whether an earlier life synced its name nobody knows.
     this.prepare(inode)
+    if (isInherited) this.written(inode)
     inode.size = fstatSync(this.open(inode)).size
   }
 
@@ -114,7 +116,7 @@ export class BackingFiles {
   }
 
   #directoryOf(inode: Inode): string {
-    return join(this.#dir, 'files', (inode.node % 256).toString(16).padStart(2, '0'))
+    return dirname(this.pathOf(inode))
   }
 
   /** From the bottom up, so that a name is never found whose directory is not. */
@@ -134,6 +136,11 @@ export class BackingFiles {
       throw error
     }
   }
+}
+
+/** Of a node's contents, in the delta that `dir` is. */
+export function backingPath(dir: string, node: NodeId): string {
+  return join(dir, 'files', (node % 256).toString(16).padStart(2, '0'), String(node))
 }
 
 function done(call: typeof fsync, fd: number): Promise<void> {

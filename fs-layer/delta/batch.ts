@@ -13,10 +13,10 @@ import {
   type Meta,
 } from './record.ts'
 
-type Operation = BatchOperation<Level<Buffer, Buffer>, Buffer, Buffer>
+export type Operation = BatchOperation<Level<Buffer, Buffer>, Buffer, Buffer>
 
 /** What a delta has in memory. */
-interface State {
+export interface State {
   readonly inodes: ReadonlyMap<NodeId, Inode>
   readonly directories: ReadonlyMap<NodeId, DeltaDirectory>
 }
@@ -27,9 +27,9 @@ export interface Dirty {
   readonly contents: ReadonlySet<NodeId>
 }
 
-/** The records that bring the index on the disk to what is in memory. */
-export function operationsFor(state: State, meta: Meta, dirty: Dirty): Operation[] {
-  const batch: Operation[] = [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
+/** The records that bring the index on the disk to what is in memory. `meta` is null where it has not changed. */
+export function operationsFor(state: State, meta: Meta | null, dirty: Dirty): Operation[] {
+  const batch: Operation[] = meta === null ? [] : [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
   for (const node of dirty.inodes) {
     const inode = state.inodes.get(node)
     if (inode === undefined) batch.push({ type: 'del', key: inodeKey(node) })

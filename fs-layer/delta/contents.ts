@@ -67,11 +67,11 @@ export class Contents {
   }
 
   /** After the delta is loaded: makes files and inodes agree, and counts what they take. */
-  recover(): void {
+  recover(isInherited: boolean): void {
     const { inodes } = this.#delta
     this.#backing.removeLeftovers((node) => inodes.get(node)?.place === IN_FILE)
     for (const inode of inodes.values()) {
-      if (inode.place === IN_FILE) this.#backing.reconcile(inode)
+      if (inode.place === IN_FILE) this.#backing.reconcile(inode, isInherited)
       this.settle(inode)
     }
   }

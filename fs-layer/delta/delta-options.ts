@@ -1,5 +1,7 @@
 import type { NodeId } from '../protocol/filesystem.ts'
 import type { Hash, TreeEntry } from '../store/objects.ts'
+import type { Inherited } from './estate.ts'
+import type { Journal } from './journal.ts'
 import type { CutOff } from './mend-index.ts'
 import type { Room } from './room.ts'
 
@@ -22,4 +24,8 @@ export interface DeltaOptions {
   readonly onFlushFailed: (error: unknown) => void
   /** Behind a place in a log where batches are lost, later ones were cut off: nobody had been told that they are durable. */
   readonly onCutOff: (cut: CutOff) => void
+  /** Where changes are kept that are answered and not written yet; without one they are lost with the thread. */
+  readonly journal?: Journal | undefined
+  /** The journal of a thread that has died: its changes come first. */
+  readonly inherited?: Inherited | undefined
 }

@@ -1,25 +1,19 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
-import { inFiles, operationsFor } from './batch.ts'
+import { inFiles, type Operation, operationsFor } from './batch.ts'
 import { DeltaError, openingFault } from './delta-error.ts'
 import type { DeltaOptions } from './delta-options.ts'
 import { DeltaDirectory } from './directory.ts'
+import type { Inherited } from './estate.ts'
 import { IndexFiles } from './index-files.ts'
 import type { Inode } from './inode.ts'
+import { type Journal, readJournal } from './journal.ts'
+import { loadRecords } from './load-records.ts'
 import { type Index, openIndex } from './open-index.ts'
-import {
-  contentKey,
-  type Dentry,
-  decodeDentry,
-  decodeInode,
-  decodeMeta,
-  encodeMeta,
-  FORMAT_VERSION,
-  META_KEY,
-  type Meta,
-  parseKey,
-} from './record.ts'
+import { contentKey, type Dentry, decodeMeta, encodeMeta, FORMAT_VERSION, META_KEY, type Meta } from './record.ts'
+import { replay } from './replay.ts'
+import { Unsaved } from './unsaved.ts'
 import { Usage } from './usage.ts'
 import { WriteState } from './write-state.ts'
 
@@ -46,6 +40,13 @@ export class Delta implements AsyncDisposable {
   #dirtyInodes = new Set<NodeId>()
   #dirtyDentries = new Map<NodeId, Set<ByteString>>()
   #dirtyContents = new Set<NodeId>()
+  readonly #journal: Journal | undefined
+  /** Changed since the journal's last entry. */
+  readonly #unsaved: Unsaved | undefined
+  /** It has moved on since the last batch. */
+  #nextNodeDirty = false
+  /** Of the last change that an inherited journal tells of. */
+  inheritedReply: Buffer | null = null
   #waiting = 0
   /** Something was written without a sync since the last one. */
   #unsynced = false
@@ -71,14 +72,18 @@ export class Delta implements AsyncDisposable {
     this.#options = options
     this.#files = new IndexFiles(options.dir)
     this.#nextNode = options.baseInodes + 1
+    this.#journal = options.journal
+    this.#unsaved = options.journal && new Unsaved(options.journal)
   }
 
   /** @throws {DeltaError}; ENOSPC, EROFS */
   static async open(options: DeltaOptions): Promise<Delta> {
     const delta = new Delta(options)
-    if (!existsSync(join(options.dir, 'index'))) return delta
+    const hasIndex = () => existsSync(join(options.dir, 'index'))
+    if (options.inherited === undefined && !hasIndex()) return delta
     try {
-      await delta.#load()
+      if (options.inherited !== undefined) await delta.#inherit(options.inherited)
+      if (hasIndex()) await delta.#load()
     } catch (error) {
       await delta.#opened?.close()
       throw openingFault(error, options.dir)
@@ -98,17 +103,22 @@ export class Delta implements AsyncDisposable {
   }
 
   allocate(): NodeId {
+    if (this.#unsaved !== undefined) {
+      this.#unsaved.numberGiven()
+      this.#nextNodeDirty = true
+      this.#schedule()
+    }
     return this.#nextNode++
   }
 
   inodeChanged(inode: Inode): void {
-    this.#dirtyInodes.add(inode.node)
+    this.#inodeDirty(inode.node)
     this.#schedule()
   }
 
   /** For a small file's contents in memory; `inodeChanged` is the caller's to call too. */
   contentChanged(inode: Inode): void {
-    this.#dirtyContents.add(inode.node)
+    this.#contentDirty(inode.node)
     this.#schedule()
   }
 
@@ -120,8 +130,8 @@ export class Delta implements AsyncDisposable {
 
   drop(inode: Inode): void {
     this.inodes.delete(inode.node)
-    this.#dirtyInodes.add(inode.node)
-    this.#dirtyContents.add(inode.node)
+    this.#inodeDirty(inode.node)
+    this.#contentDirty(inode.node)
     this.#schedule()
   }
 
@@ -173,6 +183,15 @@ export class Delta implements AsyncDisposable {
     return this.#dirtyContents.has(node)
   }
 
+  /**
+   * Before anybody is told of the changes made so far: they outlive the thread from now on, together with the `reply`
+   * that tells of them.
+   */
+  save(reply: Buffer | null): void {
+    if (this.#journal === undefined || !this.#unsaved?.save(this, this.#meta(), reply)) return
+    if (this.#journal.isFull) this.#flushInBackground(false)
+  }
+
   /** Resolves when every change made before the call is written, and with `durable` synced to the disk. */
   flush(durable: boolean): Promise<void> {
     if (!this.#dirty && !(durable && this.#unsettled)) return this.#running
@@ -196,7 +215,7 @@ export class Delta implements AsyncDisposable {
       await this.flush(true)
       // So that what is lost before it is known to have been durable; where that fails, it is not.
       if (this.#batch > this.#loaded)
-        await this.#opened?.put(META_KEY, encodeMeta(this.#nextMeta())).catch(this.#options.onFlushFailed)
+        await this.#opened?.put(META_KEY, encodeMeta(this.#meta(++this.#batch))).catch(this.#options.onFlushFailed)
     } finally {
       for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
       await this.#opened?.close()
@@ -208,7 +227,22 @@ export class Delta implements AsyncDisposable {
   }
 
   get #dirty(): boolean {
-    return this.#dirtyInodes.size > 0 || this.#dirtyDentries.size > 0 || this.#dirtyContents.size > 0
+    return this.#nextNodeDirty || this.#dirtyInodes.size + this.#dirtyDentries.size + this.#dirtyContents.size > 0
+  }
+
+  #meta(batch = this.#batch): Meta {
+    const [{ base }, nextNode, synced] = [this.#options, this.#nextNode, this.#synced]
+    return { version: FORMAT_VERSION, base, nextNode, batch, synced }
+  }
+
+  #inodeDirty(node: NodeId): void {
+    this.#dirtyInodes.add(node)
+    this.#unsaved?.inode(node)
+  }
+
+  #contentDirty(node: NodeId): void {
+    this.#dirtyContents.add(node)
+    this.#unsaved?.content(node)
   }
 
   #dentryChanged(parent: NodeId, name: ByteString): void {
@@ -218,6 +252,7 @@ export class Delta implements AsyncDisposable {
       this.#dirtyDentries.set(parent, names)
     }
     names.add(name)
+    this.#unsaved?.dentry(parent, name)
     this.#schedule()
   }
 
@@ -249,16 +284,19 @@ export class Delta implements AsyncDisposable {
       await safe
     }
     // From here to the call of batch() nothing waits: the records are one moment's.
+    this.save(null)
+    const mark = this.#journal?.mark() ?? 0
     const inodes = this.#dirtyInodes
     const dentries = this.#dirtyDentries
     const contents = this.#dirtyContents
-    if (inodes.size + dentries.size + contents.size === 0 && !(durable && this.#unsettled)) return
+    if (!this.#dirty && !(durable && this.#unsettled)) return
+    this.#nextNodeDirty = false
     this.#dirtyInodes = new Set()
     this.#dirtyDentries = new Map()
     this.#dirtyContents = new Set()
     const after = durable ? this.#afterDurable.splice(0) : []
     this.#waiting = 0
-    const batch = operationsFor(this, this.#nextMeta(), { inodes, dentries, contents })
+    const batch = operationsFor(this, this.#meta(++this.#batch), { inodes, dentries, contents })
     const found = inFiles(this, inodes)
     this.#unsynced = true
     try {
@@ -266,6 +304,7 @@ export class Delta implements AsyncDisposable {
       if (durable) await this.#files.sync()
     } catch (error) {
       this.#afterDurable.unshift(...after)
+      this.#nextNodeDirty = true
       for (const node of inodes) this.#dirtyInodes.add(node)
       for (const node of contents) this.#dirtyContents.add(node)
       for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)
@@ -277,13 +316,9 @@ export class Delta implements AsyncDisposable {
       this.#synced = this.#batch
       for (const inode of found) inode.foundInFile = true
     }
+    this.#journal?.release(mark)
     this.onFlushed(contents)
     for (const run of after) run()
-  }
-
-  #nextMeta(): Meta {
-    const [{ base }, nextNode] = [this.#options, this.#nextNode]
-    return { version: FORMAT_VERSION, base, nextNode, batch: ++this.#batch, synced: this.#synced }
   }
 
   /**
@@ -320,18 +355,31 @@ export class Delta implements AsyncDisposable {
     return this.#opened
   }
 
+  /** The index is as the thread that died had it in memory. */
+  async #inherit(inherited: Inherited): Promise<void> {
+    const { operations, nextNode, reply } = readJournal(inherited)
+    this.inheritedReply = reply
+    this.#nextNode = Math.max(this.#nextNode, nextNode)
+    if (nextNode === 0 && operations.length === 0) return
+    const index = await this.#open()
+    const last = index.getSync(META_KEY)
+    if (last !== undefined) this.#checkMeta(last)
+    const meta: Operation = { type: 'put', key: META_KEY, value: encodeMeta(this.#meta(++this.#batch)) }
+    await replay([meta, ...operations], { dir: this.#options.dir, index })
+    await this.#files.sync()
+  }
+
   async #load(): Promise<void> {
     const index = await this.#open()
     // Before the others, which another version may have in another form.
     const meta = index.getSync(META_KEY)
     if (meta !== undefined) this.#checkMeta(meta)
-    for await (const [key, value] of index.iterator()) {
-      const parsed = parseKey(key)
-      if (parsed.kind === 'inode') this.#loadInode(parsed.node, value)
-      else if (parsed.kind === 'dentry') this.#loadDentry(parsed.parent, decodeDentry(parsed.name, value))
+    await loadRecords(index, this, this.#options)
+    for (const inode of this.inodes.values()) {
+      // It had lost its last name and was open when the last server died.
+      if (inode.entry === null && inode.nlink === 0 && inode.parent === 0) this.drop(inode)
+      else this.usage.inodes += (inode.entry === null ? 1 : 0) + Math.max(0, inode.nlink - 1)
     }
-    for (const directory of this.directories.values()) directory.sort()
-    this.#nameInodes()
   }
 
   #checkMeta(value: Buffer): void {
@@ -340,66 +388,8 @@ export class Delta implements AsyncDisposable {
       const bases = `made over base ${meta.base}, opened over ${this.#options.base}`
       throw new DeltaError('base', `${this.#options.dir}: ${bases}`)
     }
-    this.#nextNode = meta.nextNode
+    this.#nextNode = Math.max(this.#nextNode, meta.nextNode)
     // What is there now is on the disk before anything is added to it: see `#openIndex`.
     this.#batch = this.#synced = this.#loaded = meta.batch
-  }
-
-  #loadInode(node: NodeId, value: Buffer): void {
-    if (node > this.#options.baseInodes) {
-      this.inodes.set(node, decodeInode(node, null, value))
-      return
-    }
-    const { entry, parent } = this.#options.baseEntry(node)
-    const inode = decodeInode(node, entry, value)
-    inode.parent = parent
-    inode.name = entry.name
-    this.inodes.set(node, inode)
-  }
-
-  #loadDentry(parent: NodeId, dentry: Dentry): void {
-    let directory = this.directories.get(parent)
-    if (directory === undefined) {
-      directory = new DeltaDirectory()
-      this.directories.set(parent, directory)
-    }
-    directory.load(dentry)
-  }
-
-  /** Gives each node its names and link count, which only the dentries hold. */
-  #nameInodes(): void {
-    const named = new Set<NodeId>()
-    for (const [parent, directory] of this.directories) {
-      for (const { node, name, shadows } of directory.all()) {
-        for (const shadow of shadows) this.#placeShadow(shadow, parent, name, named)
-        if (node === 0) continue
-        const inode = this.inodes.get(node)
-        if (inode === undefined) throw new Error(`delta ${this.#options.dir}: dentry of a missing inode ${node}`)
-        if (named.has(node) || (inode.entry !== null && !inode.leftBase)) {
-          inode.otherNames ??= []
-          inode.otherNames.push({ parent, name })
-          inode.nlink++
-        } else {
-          inode.parent = parent
-          inode.name = name
-          inode.nlink = 1
-        }
-        named.add(node)
-      }
-    }
-    for (const inode of this.inodes.values()) {
-      // Unlinked but still open when the last server died; a base node without a dentry stands where it was.
-      if (inode.entry === null && !named.has(inode.node)) this.drop(inode)
-      else this.usage.inodes += (inode.entry === null ? 1 : 0) + Math.max(0, inode.nlink - 1)
-    }
-  }
-
-  #placeShadow(node: NodeId, parent: NodeId, name: ByteString, named: Set<NodeId>): void {
-    const inode = this.inodes.get(node)
-    if (inode === undefined) return
-    named.add(node)
-    inode.parent = parent
-    inode.name = name
-    inode.nlink = 0
   }
 }

@@ -88,6 +88,8 @@ export class Inode {
 
   /** How often the kernel was given this node and has not forgotten it. */
   refs = 0
+  /** The thread before this one has given it to the kernel, nobody knows how often, and it was not forgotten since. */
+  heldFromBefore = false
 
   /** Of a directory: goes up when a directory in it comes or goes. */
   subdirectoryChanges = 0
@@ -125,6 +127,11 @@ export class Inode {
       this.parent = last.parent
       this.name = last.name
     }
+  }
+
+  /** Somebody may come back with its number. */
+  get isHeld(): boolean {
+    return this.refs > 0 || this.heldFromBefore
   }
 
   get isDirectory(): boolean {

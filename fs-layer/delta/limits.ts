@@ -37,3 +37,12 @@ export const LINKS_MAX = 65000
 
 /** Bytes. Left free on the disk of a delta; a sandbox that would take them is told ENOSPC. */
 export const DISK_RESERVE_BYTES = 16 * 1024 * 1024
+
+/** Bytes of one piece of a journal. */
+export const JOURNAL_PIECE_BYTES = 1024 * 1024
+
+/** Pieces that a thread keeps to use them again. */
+export const JOURNAL_SPARE_PIECES_MAX = 32
+
+/** Bytes. A journal that has become so long is written to LevelDB before its time. */
+export const JOURNAL_FULL_BYTES = 32 * 1024 * 1024

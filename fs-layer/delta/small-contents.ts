@@ -18,13 +18,13 @@ export class SmallContents {
     return this.#inodes.get(node)
   }
 
-  /** `inode.inline` becomes `contents`. */
+  /** `inode.inline` becomes `contents`, and stays until the next call: the caller may be about to change it. */
   put(inode: Inode, contents: Buffer): void {
     this.drop(inode)
     inode.inline = contents
     this.#inodes.set(inode.node, inode)
     this.#bytes += contents.length
-    if (this.#bytes > this.#maxBytes) this.shrink()
+    if (this.#bytes > this.#maxBytes) this.shrink(inode)
   }
 
   drop(inode: Inode): void {
@@ -32,10 +32,10 @@ export class SmallContents {
     inode.inline = null
   }
 
-  shrink(): void {
+  shrink(except?: Inode): void {
     for (const inode of this.#inodes.values()) {
       if (this.#bytes <= this.#maxBytes) return
-      if (!inode.inlineDirty) this.drop(inode)
+      if (!inode.inlineDirty && inode !== except) this.drop(inode)
     }
   }
 }

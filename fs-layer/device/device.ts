@@ -1,5 +1,6 @@
 import type { Filesystem } from '../protocol/filesystem.ts'
-import type { ConnectionOptions } from '../protocol/negotiate.ts'
+import type { ConnectionOptions, Negotiated } from '../protocol/negotiate.ts'
+import type { UnderWay } from '../protocol/under-way.ts'
 import type { DeviceCapabilities } from './capabilities.ts'
 
 /**
@@ -40,10 +41,28 @@ export interface MountOptions extends ConnectionOptions {
   readonly owner?: { readonly uid: number; readonly gid: number }
   /** How long `unmount` waits for others that still hold the mount before it cuts them off. Default 1000. */
   readonly lingerMs?: number
+  /** Called before the kernel is told anything, with the reply if it is one. */
+  readonly beforeTelling?: (reply: Buffer | null) => void
+  readonly underWay?: UnderWay | undefined
+  /** Nothing is mounted: a mount whose thread has died is served from now on. `target` is where it is. */
+  readonly takeOver?: Handover & {
+    /** Of a request that was carried out and perhaps not answered. */
+    readonly unsentReply: Buffer | null
+  }
+}
+
+/** All that it takes to go on with a mount in another thread of this process. */
+export interface Handover {
+  /** The open `/dev/fuse`. */
+  readonly fd: number
+  readonly negotiated: Negotiated
+  readonly writeback: boolean
 }
 
 export interface Mounted extends AsyncDisposable {
   readonly target: string
+  /** Absent where the mount ends with its thread. */
+  readonly handover?: Handover | undefined
   /**
    * Detaches the mount, so that its path is free at once, and resolves when the kernel has let go of it. Who still
    * holds files in it (another mount namespace, an open handle) gets ENOTCONN after `lingerMs`. Idempotent.
@@ -60,7 +79,13 @@ export interface Mounted extends AsyncDisposable {
   readonly counts: Uint32Array
 }
 
-export type DeviceErrorCode = 'TARGET_UNFIT' | 'MOUNT_FAILED' | 'DEVICE_MISSING' | 'PROTOCOL_TOO_OLD' | 'UNMOUNT_FAILED'
+export type DeviceErrorCode =
+  | 'TARGET_UNFIT'
+  | 'MOUNT_FAILED'
+  | 'DEVICE_MISSING'
+  | 'PROTOCOL_TOO_OLD'
+  | 'UNMOUNT_FAILED'
+  | 'NOT_TAKEN_OVER'
 
 export class DeviceError extends Error {
   readonly code: DeviceErrorCode

@@ -103,6 +103,7 @@ export const InitFlag2 = {
   DIRECT_IO_ALLOW_MMAP: 1 << 4,
   PASSTHROUGH: 1 << 5,
   NO_EXPORT_SUPPORT: 1 << 6,
+  HAS_RESEND: 1 << 7,
 } as const
 
 /** SETATTR: which fields are meant. */
@@ -134,6 +135,10 @@ export const NOTIFY_INVAL_INODE = 2
 export const NOTIFY_INVAL_ENTRY = 3
 export const NOTIFY_STORE = 4
 export const NOTIFY_RETRIEVE = 5
+export const NOTIFY_RESEND = 7
 export const NOTIFY_PRUNE = 9
 /** The minor of the protocol that brought it (Linux 6.18). */
 export const NOTIFY_PRUNE_MINOR = 45
+
+/** In the upper word of a request's number: the kernel has given it out before (NOTIFY_RESEND). */
+export const UNIQUE_RESENT = 0x80000000

@@ -35,6 +35,8 @@ export interface ConnectionOptions {
 export interface Negotiated {
   readonly minor: number
   readonly passthrough: boolean
+  /** Requests that were read and not answered can be had again (Linux 6.9). */
+  readonly resend: boolean
 }
 
 /** Oldest minor that is spoken: that of Linux 5.4, with INIT replies of today's length and MAX_PAGES. */
@@ -81,7 +83,10 @@ export function negotiate(incoming: Incoming, outgoing: Outgoing, options: Conne
     (options.opens === 'none' ? InitFlag.NO_OPEN_SUPPORT : 0) |
     (options.writeback === true ? InitFlag.WRITEBACK_CACHE : 0)
   const wanted2 =
-    InitFlag2.DIRECT_IO_ALLOW_MMAP | InitFlag2.NO_EXPORT_SUPPORT | (passthrough ? InitFlag2.PASSTHROUGH : 0)
+    InitFlag2.DIRECT_IO_ALLOW_MMAP |
+    InitFlag2.NO_EXPORT_SUPPORT |
+    InitFlag2.HAS_RESEND |
+    (passthrough ? InitFlag2.PASSTHROUGH : 0)
 
   putU32(outgoing, 8, Math.min(maxReadahead, MAX_IO_BYTES))
   putU32(outgoing, 12, offered & wanted)
@@ -92,7 +97,7 @@ export function negotiate(incoming: Incoming, outgoing: Outgoing, options: Conne
   putU32(outgoing, 32, offered2 & wanted2)
   // How deep backing files may be stacked: ours lie on an ordinary filesystem.
   putU32(outgoing, 36, passthrough ? 1 : 0)
-  return { minor, passthrough }
+  return { minor, passthrough, resend: (offered2 & InitFlag2.HAS_RESEND) !== 0 }
 }
 
 /** Read-ahead and write-back requests in flight before the kernel holds back, of one mount. */

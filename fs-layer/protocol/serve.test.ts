@@ -6,7 +6,7 @@ import { createOutgoing } from './encode.ts'
 import { EACCES, EDQUOT } from './errno.ts'
 import type { Attr, Filesystem } from './filesystem.ts'
 import type { ConnectionOptions } from './negotiate.ts'
-import { createConnection } from './serve.ts'
+import { type ConnectionDependencies, createConnection } from './serve.ts'
 
 const ATTR: Attr = {
   node: 7,
@@ -274,8 +274,44 @@ function anything(): Partial<Filesystem> {
   return calls
 }
 
+describe('a connection that another thread has begun', () => {
+  it('needs no INIT, and gives the reply that may not have left only to the request that asks for it again', () => {
+    const unsentReply = Buffer.alloc(OUT_HEADER_BYTES + 4, 0xab)
+    unsentReply.writeUInt32LE(unsentReply.length, 0)
+    unsentReply.writeInt32LE(0, 4)
+    unsentReply.writeBigUInt64LE(12n, 8)
+    const negotiated = { minor: 45, passthrough: false, resend: true }
+    let unlinked = 0
+    const unlink = () => {
+      unlinked++
+    }
+    const { send } = connect({ unlink }, { init: false, begun: { negotiated, unsentReply } })
+    const again = 2n ** 63n
+    expect(send(Opcode.UNLINK, Buffer.from('a\0'), 12n | again)).toEqual({
+      error: 0,
+      unique: 12n | again,
+      body: Buffer.alloc(4, 0xab),
+    })
+    expect(unlinked).toBe(0)
+    expect(send(Opcode.UNLINK, Buffer.from('a\0'), 12n)).toMatchObject({ error: 0, unique: 12n })
+    expect(send(Opcode.UNLINK, Buffer.from('a\0'), 14n | again)).toMatchObject({ error: 0, unique: 14n | again })
+    expect(unlinked).toBe(2)
+  })
+
+  it('refuses a request over which the thread has died each time', () => {
+    const { send, logged } = connect({}, { underWay: { begin: () => false, end: () => undefined } })
+    expect(send(Opcode.UNLINK, Buffer.from('a\0'))).toMatchObject({ error: -5 })
+    expect(logged).not.toEqual([])
+  })
+})
+
 function connected(filesystem: Partial<Filesystem>, options?: ConnectionOptions) {
   return connect(filesystem, { init: true, ...(options === undefined ? {} : { options }) })
+}
+
+interface Parts extends Pick<ConnectionDependencies, 'begun' | 'underWay'> {
+  readonly init?: boolean
+  readonly options?: ConnectionOptions
 }
 
 interface Reply {
@@ -284,7 +320,10 @@ interface Reply {
   body: Buffer
 }
 
-function connect(filesystem: Partial<Filesystem>, { init = true, options = {} as ConnectionOptions } = {}) {
+function connect(
+  filesystem: Partial<Filesystem>,
+  { init = true, options = {} as ConnectionOptions, ...more }: Parts = {},
+) {
   const incoming = createIncoming(REQUEST_BYTES)
   const replies: Reply[] = []
   const logged: unknown[] = []
@@ -303,6 +342,7 @@ function connect(filesystem: Partial<Filesystem>, { init = true, options = {} as
       releaseBacking: () => undefined,
     },
     log: (...line) => logged.push(line),
+    ...more,
   })
   const send = (opcode: number, body: Buffer, unique = 1n): Reply => {
     connection.handle(request(incoming.bytes, opcode, body, unique))

@@ -1,4 +1,4 @@
-import { IN_HEADER_BYTES, OPCODES, Opcode, OUT_HEADER_BYTES } from './constants.ts'
+import { IN_HEADER_BYTES, OPCODES, Opcode, OUT_HEADER_BYTES, UNIQUE_RESENT } from './constants.ts'
 import { decodeHeader, type Incoming } from './decode.ts'
 import { createOutgoing, type Outgoing, putHeader } from './encode.ts'
 import { EDQUOT, EINVAL, EIO, ENOSYS, Errno } from './errno.ts'
@@ -8,6 +8,7 @@ import type { Log } from './log.ts'
 import type { ConnectionOptions, Negotiated } from './negotiate.ts'
 import { createSecondTry } from './second-try.ts'
 import { NO_REPLY, type Serving, type Transport } from './serving.ts'
+import type { UnderWay } from './under-way.ts'
 
 export interface ConnectionDependencies {
   readonly filesystem: Filesystem
@@ -16,6 +17,16 @@ export interface ConnectionDependencies {
   readonly incoming: Incoming
   readonly outgoing: Outgoing
   readonly log: Log
+  /** Of a connection that another thread has begun. */
+  readonly begun?: Begun | undefined
+  /** Of a connection that another thread may go on with. */
+  readonly underWay?: UnderWay | undefined
+}
+
+export interface Begun {
+  readonly negotiated: Negotiated
+  /** To the last request that changed something: the kernel asks again if it has not got it. */
+  readonly unsentReply: Buffer | null
 }
 
 /** One mount's conversation with its kernel. */
@@ -42,7 +53,7 @@ const MAX_LATE_BODY_BYTES = 128
  * when it has been tried again (`second-try.ts`).
  */
 export function createConnection(options: ConnectionOptions, dependencies: ConnectionDependencies): Connection {
-  const { incoming, outgoing, transport, log } = dependencies
+  const { incoming, outgoing, transport, log, underWay } = dependencies
   const counts = new Uint32Array(OPCODES)
   let settle: { resolve(value: Negotiated): void; reject(error: Error): void }
   const ready = new Promise<Negotiated>((resolve, reject) => {
@@ -51,19 +62,22 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
   const serving: Serving = {
     ...dependencies,
     options,
-    negotiated: null,
+    negotiated: dependencies.begun?.negotiated ?? null,
     settleReady: (result) => (result instanceof Error ? settle.reject(result) : settle.resolve(result)),
     replyAfter,
   }
+  if (serving.negotiated !== null) serving.settleReady(serving.negotiated)
   const secondTry = createSecondTry((request) => {
     request.copy(incoming.bytes)
     answer(request.length, true)
+    underWay?.end()
   })
 
   return {
     handle(receivedBytes) {
       secondTry.heard()
       answer(receivedBytes, false)
+      underWay?.end()
     },
     get negotiated() {
       return serving.negotiated
@@ -77,11 +91,13 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
       log('error', 'malformed request', { receivedBytes })
       return
     }
+    if (incoming.uniqueHigh >= UNIQUE_RESENT && answeredBefore()) return
     const opcode = incoming.opcode
     if (opcode < OPCODES && !isSecondTry) counts[opcode] = (counts[opcode] as number) + 1
     let bodyBytes = 0
     let error = 0
     try {
+      if (underWay?.begin(incoming) === false) throw new Error('the thread has died over this request each time')
       bodyBytes = dispatch(opcode)
     } catch (thrown) {
       if (opcode === Opcode.FORGET || opcode === Opcode.BATCH_FORGET) {
@@ -97,6 +113,17 @@ export function createConnection(options: ConnectionOptions, dependencies: Conne
     if (bodyBytes === NO_REPLY) return
     const length = putHeader(outgoing, bodyBytes, error, incoming.uniqueLow, incoming.uniqueHigh)
     transport.send(outgoing.bytes, length)
+  }
+
+  /** Asked again for what has been done: it is not done twice, or a `mkdir` that went well would say EEXIST. */
+  function answeredBefore(): boolean {
+    const reply = dependencies.begun?.unsentReply
+    if (!reply || reply.readUInt32LE(8) !== incoming.uniqueLow) return false
+    if ((reply.readUInt32LE(12) | UNIQUE_RESENT) >>> 0 !== incoming.uniqueHigh) return false
+    reply.copy(outgoing.bytes)
+    outgoing.bytes.writeUInt32LE(incoming.uniqueHigh, 12)
+    transport.send(outgoing.bytes, reply.length)
+    return true
   }
 
   function dispatch(opcode: number): number {

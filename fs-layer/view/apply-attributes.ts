@@ -1,6 +1,6 @@
 import { type Inode, OWNER_ID, S_IFMT } from '../delta/inode.ts'
 import type { SetAttr } from '../protocol/filesystem.ts'
-import { stampChange } from './overlay.ts'
+import { stampChange } from './stamp.ts'
 
 const S_ISUID = 0o4000
 const S_ISGID = 0o2000

@@ -5,7 +5,8 @@ import { EINVAL, EISDIR, ENXIO, EOPNOTSUPP, EXDEV } from '../protocol/errno.ts'
 import type { Caller, NodeId, WriteFlags } from '../protocol/filesystem.ts'
 import type { Access } from './access.ts'
 import { killSuidgid } from './apply-attributes.ts'
-import { type Overlay, stampModified } from './overlay.ts'
+import type { Overlay } from './overlay.ts'
+import { stampModified } from './stamp.ts'
 
 /**
  * These requests have no flag that says whether the set-user-id bit must go, as WRITE has. The kernel wants it unless the

@@ -53,7 +53,7 @@ export class HostAccess {
         at += got
       }
     } finally {
-      this.#view.forget(node, 1)
+      this.#view.overlay.letGo(node)
     }
   }
 
@@ -139,7 +139,7 @@ export class HostAccess {
           this.#at(parent, (directory) => this.#entryChanged(directory, name))
           return this.#info(path, node)
         } finally {
-          this.#view.forget(node, 1)
+          this.#view.overlay.letGo(node)
         }
       },
       abandon: () => {
@@ -156,7 +156,7 @@ export class HostAccess {
         const kind = this.#child(directory, name, (node) => this.#attr(node).mode & S_IFMT)
         if (kind === S_IFDIR) return
         if (kind !== null) throw ENOTDIR
-        this.#view.forget(this.#view.mkdir(this.#caller, directory, name, mode).node, 1)
+        this.#view.overlay.letGo(this.#view.mkdir(this.#caller, directory, name, mode).node)
         this.#entryChanged(directory, name)
       })
     })
@@ -200,7 +200,7 @@ export class HostAccess {
     try {
       return use(node)
     } finally {
-      this.#view.forget(node, 1)
+      this.#view.overlay.letGo(node)
     }
   }
 
@@ -210,7 +210,7 @@ export class HostAccess {
     try {
       return use(node)
     } finally {
-      this.#view.forget(node, 1)
+      this.#view.overlay.letGo(node)
     }
   }
 
@@ -225,7 +225,7 @@ export class HostAccess {
         if (next === null) throw ENOENT
         node = next.node
       } finally {
-        this.#view.forget(parent, 1)
+        this.#view.overlay.letGo(parent)
       }
     }
     return node

@@ -64,5 +64,5 @@ function fileAt(overlay: Overlay, path: string): NodeId | null {
     if (next === null) return null
     inode = next
   }
-  return inode?.isFile && inode.refs > 0 ? inode.node : null
+  return inode?.isFile && inode.isHeld ? inode.node : null
 }

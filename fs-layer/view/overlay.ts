@@ -1,15 +1,17 @@
 import type { Contents } from '../delta/contents.ts'
 import type { Delta } from '../delta/delta.ts'
-import { IN_BASE, Inode, OWNER_ID, S_IFDIR, S_IFLNK, S_IFREG } from '../delta/inode.ts'
+import { Inode } from '../delta/inode.ts'
 import { LINKS_MAX } from '../delta/limits.ts'
 import { EMLINK, ESTALE } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
 import type { TreeEntry } from '../store/objects.ts'
 import type { Base } from './base.ts'
-import { coarseTime } from './clock.ts'
+import type { HeldNodes } from './held-nodes.ts'
+import { inodeOfBase, typeOfEntry } from './inode-of-base.ts'
 import { KnownNodes } from './known-nodes.ts'
 import { KNOWN_NODES_MAX } from './limits.ts'
+import { stampAll, stampChange, stampModified } from './stamp.ts'
 
 /**
  * Cookies of a listing: 1 and 2 are `.` and `..`, the base's i-th entry is i + 3, the delta's come after, the youngest
@@ -41,12 +43,14 @@ export class Overlay {
   readonly delta: Delta
   readonly contents: Contents
   readonly nodes = new KnownNodes({ maxNodes: KNOWN_NODES_MAX })
+  readonly #held: HeldNodes | null
   /** Goes up at each change of names: what was worked out over a subtree is stale then. */
   structure = 0
   /** Goes up when a directory moves: every path below it is another one. */
   moves = 0
 
-  constructor(base: Base, delta: Delta, contents: Contents) {
+  constructor(base: Base, delta: Delta, contents: Contents, held: HeldNodes | null) {
+    this.#held = held
     this.base = base
     this.delta = delta
     this.contents = contents
@@ -75,7 +79,7 @@ export class Overlay {
   *heldByKernel(): Generator<Inode> {
     const { root } = this
     yield root
-    for (const inode of this.inMemory()) if (inode.refs > 0 && inode !== root) yield inode
+    for (const inode of this.inMemory()) if (inode.isHeld && inode !== root) yield inode
   }
 
   lookup(directory: Inode, name: ByteString): Inode | null {
@@ -135,17 +139,35 @@ export class Overlay {
 
   reference(inode: Inode): void {
     inode.refs++
+    if (inode.refs === 1) this.#held?.add(inode.node)
     if (!inode.inDelta) this.nodes.set(inode)
   }
 
+  /** Takes on what the kernel was given by a thread that has died. */
+  adopt(): void {
+    for (const node of this.#held?.values() ?? []) {
+      const inode = this.#ifThere(node)
+      // It had lost its name and was open: it has gone with the thread.
+      if (inode === null) this.#held?.delete(node)
+      else inode.heldFromBefore = true
+    }
+  }
+
+  /** The kernel gives references back: all that it has of an inode at once, those of the thread before with them. */
   forget(node: NodeId, count: number): void {
     const inode = this.known(node)
     if (inode === undefined) return
     inode.refs = Math.max(0, inode.refs - count)
-    if (inode.refs > 0) return
-    inode.wasOpen = false
-    this.nodes.delete(node)
-    if (inode.nlink === 0) this.#release(inode)
+    if (inode.refs === 0) inode.heldFromBefore = inode.wasOpen = false
+    this.#releaseIfFree(inode)
+  }
+
+  /** Gives back one reference that was taken for a call from outside. */
+  letGo(node: NodeId): void {
+    const inode = this.known(node)
+    if (inode === undefined) return
+    inode.refs = Math.max(0, inode.refs - 1)
+    this.#releaseIfFree(inode)
   }
 
   /** The kernel has gone: it holds nothing any more. */
@@ -248,6 +270,22 @@ export class Overlay {
     }
   }
 
+  #releaseIfFree(inode: Inode): void {
+    if (inode.isHeld) return
+    this.#held?.delete(inode.node)
+    this.nodes.delete(inode.node)
+    if (inode.nlink === 0) this.#release(inode)
+  }
+
+  #ifThere(node: NodeId): Inode | null {
+    try {
+      return this.inode(node)
+    } catch (error) {
+      if (error === ESTALE) return null
+      throw error
+    }
+  }
+
   #rebuild(node: NodeId): Inode {
     if (node < ROOT_NODE || node > this.base.inodes) throw ESTALE
     const { entry, parent } = this.base.find(node)
@@ -264,20 +302,7 @@ export class Overlay {
   }
 
   #fromBase(node: NodeId, entry: TreeEntry, parent: NodeId): Inode {
-    const inode = new Inode(node, entry)
-    inode.parent = parent
-    inode.name = entry.name
-    inode.mode = entry.mode | typeOfEntry(entry)
-    inode.uid = OWNER_ID
-    inode.gid = OWNER_ID
-    inode.place = IN_BASE
-    if (entry.kind === 'file') inode.size = entry.size
-    else if (entry.kind === 'symlink') {
-      inode.target = entry.target
-      inode.size = entry.target.length
-    } else inode.size = DIRECTORY_SIZE
-    inode.atime = inode.mtime = inode.ctime = inode.btime = entry.mtime
-    inode.atimeNsec = inode.mtimeNsec = inode.ctimeNsec = inode.btimeNsec = entry.mtimeNsec
+    const inode = inodeOfBase(node, entry, parent)
     this.nodes.set(inode)
     return inode
   }
@@ -328,7 +353,7 @@ export class Overlay {
       this.delta.drop(inode)
       inode.inDelta = false
     }
-    if (inode.refs > 0) this.nodes.set(inode)
+    if (inode.isHeld) this.nodes.set(inode)
     else {
       this.nodes.delete(inode.node)
       this.#release(inode)
@@ -374,30 +399,4 @@ export class Overlay {
     stampModified(directory)
     this.changed(directory)
   }
-}
-
-/** What ext4 shows for a directory of one block. */
-const DIRECTORY_SIZE = 4096
-
-function typeOfEntry(entry: TreeEntry): number {
-  if (entry.kind === 'file') return S_IFREG
-  return entry.kind === 'directory' ? S_IFDIR : S_IFLNK
-}
-
-export function stampChange(inode: Inode): void {
-  const { sec, nsec } = coarseTime()
-  inode.ctime = sec
-  inode.ctimeNsec = nsec
-}
-
-export function stampModified(inode: Inode): void {
-  stampChange(inode)
-  inode.mtime = inode.ctime
-  inode.mtimeNsec = inode.ctimeNsec
-}
-
-function stampAll(inode: Inode): void {
-  stampModified(inode)
-  inode.atime = inode.btime = inode.ctime
-  inode.atimeNsec = inode.btimeNsec = inode.ctimeNsec
 }

@@ -4,7 +4,7 @@ import { XATTRS_MAX_BYTES } from '../delta/limits.ts'
 import type { Usage } from '../delta/usage.ts'
 import { EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP, EPERM, ERANGE } from '../protocol/errno.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
-import { stampChange } from './overlay.ts'
+import { stampChange } from './stamp.ts'
 
 /** Extended attributes of the user's (xattr(7)); there are no others. */
 const XATTR_CREATE = 1

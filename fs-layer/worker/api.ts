@@ -13,13 +13,22 @@ import type { WatchOptions } from '../view/watcher.ts'
 export interface FsLayer extends AsyncDisposable {
   /** Opens the view's delta, making it where there is none. Nothing is mounted yet. */
   openView(spec: ViewSpec): Promise<ViewHandle>
-  /** Resolves if the thread ends by itself, with the reason. */
+  /**
+   * A thread that ends by itself is replaced, and every view and mount comes back. Resolves, with the reason, when it
+   * has ended too often: every view is lost then, and nothing more can be done here.
+   */
   readonly died: Promise<Error>
 }
 
 export interface FsLayerOptions {
   /** The store's directory, open in this process too (LevelDB is opened by both threads). */
   readonly storeDir: string
+  /** What the thread's JavaScript may take. MiB, default Node's. */
+  readonly heapMaxMiB?: number
+  /** How often the thread is replaced within `DEATHS_WINDOW_MS`. Default `DEATHS_MAX`. */
+  readonly deathsMax?: number
+  /** How long the thread may say nothing while a call waits. Default `SILENCE_MAX_MS`. */
+  readonly silenceMaxMs?: number
   /** One line for the log of the server. */
   readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void
 }
@@ -50,8 +59,13 @@ export interface ViewMountOptions {
 /**
  * One open view. Paths are byte strings of names separated by `/`, relative to the root, already checked by
  * `parseViewPath`. Failures reject with an `Errno`. Symlinks are never followed, not even as a parent.
+ *
+ * If the filesystem thread dies, calls that change something and streams that are under way reject with an
+ * `FsLayerError`; later ones wait for its successor.
  */
 export interface ViewHandle {
+  /** Resolves if the view does not come back after that, with the reason. Its mount is gone; it can still be closed. */
+  readonly lost: Promise<Error>
   /**
    * `target` is an empty directory, for the `stream` device a unix socket that somebody listens on. Resolves when the
    * kernel answers there.

@@ -11,13 +11,20 @@ export interface Epoll {
   close(): void
 }
 
-export function createEpoll(): Epoll {
+/** Whose it is: it knows of what is opened, and closes it. */
+export interface Descriptors {
+  opened(fd: number): void
+  close(fd: number): void
+}
+
+export function createEpoll(descriptors?: Descriptors): Epoll {
   const libc = koffi.load(null)
   const create = libc.func('epoll_create1', 'int', ['int'])
   const control = libc.func('epoll_ctl', 'int', ['int', 'int', 'int', 'void *'])
   const wait = libc.func('epoll_wait', 'int', ['int', 'void *', 'int', 'int'])
   const close = libc.func('close', 'int', ['int'])
   const epollFd = check('epoll_create1', create(EPOLL_CLOEXEC))
+  descriptors?.opened(epollFd)
   const event = Buffer.alloc(EVENT_BYTES)
   const events = Buffer.alloc(EVENT_BYTES * MAX_EVENTS)
   const ready: number[] = []
@@ -37,7 +44,10 @@ export function createEpoll(): Epoll {
       for (let i = 0; i < count; i++) ready.push(events.readInt32LE(i * EVENT_BYTES + DATA_AT))
       return ready
     },
-    close: () => check('close', close(epollFd)),
+    close() {
+      if (descriptors === undefined) check('close', close(epollFd))
+      else descriptors.close(epollFd)
+    },
   }
 }
 

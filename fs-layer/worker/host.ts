@@ -1,7 +1,3 @@
-import { existsSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
-import { Worker } from 'node:worker_threads'
-import { Errno } from '../protocol/errno.ts'
 import type { Log } from '../protocol/log.ts'
 import type { Change } from '../view/changes.ts'
 import type { FileEvent } from '../view/file-event.ts'
@@ -9,18 +5,16 @@ import type { NodeInfo } from '../view/node-info.ts'
 import type { TrailEntry } from '../view/trail-entry.ts'
 import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
 import { closeIdleLatencyRequest, openIdleLatencyRequest } from './idle-latency.ts'
-import type { Call, Failure, Pulled, Response } from './messages.ts'
+import type { Call, Pulled } from './messages.ts'
 import { plainFields } from './plain-fields.ts'
-import type { SessionOptions } from './session.ts'
+import { Supervisor } from './supervisor.ts'
 
 /**
  * Starts the filesystem thread. The store must be open in this process already: LevelDB's lock is the
  * process's.
  */
 export async function openFsLayer(options: FsLayerOptions): Promise<FsLayer> {
-  const thread = new Thread(options)
-  await thread.ready
-  return layerOver(thread)
+  return layerOver(await Supervisor.open(options))
 }
 
 /**
@@ -33,9 +27,13 @@ export async function openFsLayerHere(options: FsLayerOptions): Promise<FsLayer>
   const { storeDir, onLog } = options
   const log: Log = (level, message, fields) => onLog?.(level, message, plainFields(fields))
   const session = await Session.open({ storeDir, idleLatencyRequest }, { log })
+  const here = { hasEnded: false, call: async <T>(call: Call) => (await session.answer(call)) as T }
+  const never = new Promise<never>(() => undefined)
   return layerOver({
-    died: new Promise(() => undefined),
-    call: async <T>(call: Call) => (await session.answer(call)) as T,
+    died: never,
+    whenLost: () => never,
+    call: here.call,
+    thread: async () => here,
     stop: async () => {
       await session.answer({ op: 'stop' })
       closeIdleLatencyRequest(idleLatencyRequest)
@@ -43,11 +41,19 @@ export async function openFsLayerHere(options: FsLayerOptions): Promise<FsLayer>
   })
 }
 
-/** Who answers calls: the filesystem thread, or a session at hand. */
+/** Who answers calls: the filesystem thread and its successors, or a session at hand. */
 interface Answerer {
   readonly died: Promise<Error>
+  whenLost(view: string): Promise<Error>
   call<T = void>(call: Call): Promise<T>
+  /** For all calls of one stream. */
+  thread(view: string): Promise<StreamThread>
   stop(): Promise<void>
+}
+
+interface StreamThread {
+  readonly hasEnded: boolean
+  call<T = void>(call: Call): Promise<T>
 }
 
 function layerOver(answerer: Answerer): FsLayer {
@@ -69,8 +75,10 @@ function withoutId({ base, deltaDir, rules, owner, quota = {} }: ViewSpec) {
 
 function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
   return {
-    mount: (target, { device = 'kernel', unprivileged = false } = {}) =>
-      thread.call({ op: 'mount', view, target, device, unprivileged }),
+    lost: thread.whenLost(view),
+    async mount(target, { device = 'kernel', unprivileged = false } = {}) {
+      await thread.call({ op: 'mount', view, target, device, unprivileged })
+    },
     unmount: () => thread.call({ op: 'unmount', view }),
     setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
     setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),
@@ -80,12 +88,13 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
     list: (path, as, recursive) => pull<NodeInfo[]>(thread, { op: 'list', view, as, path, recursive }),
     read: (path, as, offset, length) => buffers(pull(thread, { op: 'read', view, as, path, offset, length })),
     async write(path, as, data, options) {
-      const stream = await thread.call<number>({ op: 'write', view, as, path, options })
+      const one = await thread.thread(view)
+      const stream = await one.call<number>({ op: 'write', view, as, path, options })
       try {
-        for await (const chunk of data) await thread.call({ op: 'feed', stream, data: chunk })
-        return await thread.call<NodeInfo>({ op: 'finish', stream })
+        for await (const chunk of data) await one.call({ op: 'feed', stream, data: chunk })
+        return await one.call<NodeInfo>({ op: 'finish', stream })
       } catch (error) {
-        await thread.call({ op: 'abandon', stream })
+        if (!one.hasEnded) await one.call({ op: 'abandon', stream })
         throw error
       }
     },
@@ -102,13 +111,14 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
 }
 
 /** One item ahead of the reader: the next is made while this one is used. */
-async function* pull<T>(answerer: Answerer, open: Call): AsyncGenerator<T> {
-  let pulled = await answerer.call<Pulled<T>>(open)
+async function* pull<T>(answerer: Answerer, open: Call & { view: string }): AsyncGenerator<T> {
+  const thread = await answerer.thread(open.view)
+  let pulled = await thread.call<Pulled<T>>(open)
   const { stream } = pulled
   let ended = pulled.done
   try {
     while (!pulled.done) {
-      const next = answerer.call<Pulled<T>>({ op: 'pull', stream })
+      const next = thread.call<Pulled<T>>({ op: 'pull', stream })
       // Its failure is the reader's when it comes to it; until then it must not count as unhandled.
       next.catch(() => undefined)
       if (pulled.item !== undefined) yield pulled.item
@@ -117,7 +127,7 @@ async function* pull<T>(answerer: Answerer, open: Call): AsyncGenerator<T> {
     }
     if (pulled.item !== undefined) yield pulled.item
   } finally {
-    if (!ended) await answerer.call({ op: 'drop', stream })
+    if (!ended && !thread.hasEnded) await thread.call({ op: 'drop', stream })
   }
 }
 
@@ -146,83 +156,4 @@ async function* watch(answerer: Answerer, open: Call, signal: AbortSignal): Asyn
 
 async function* buffers(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
   for await (const chunk of chunks) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
-}
-
-interface Waiting {
-  resolve(value: unknown): void
-  reject(error: Error): void
-}
-
-/** Calls to the thread and their answers. */
-class Thread implements Answerer {
-  readonly #worker: Worker
-  readonly #waiting = new Map<number, Waiting>()
-  #nextId = 1
-  #stopping = false
-  readonly ready: Promise<void>
-  readonly died: Promise<Error>
-
-  constructor({ storeDir, onLog }: FsLayerOptions) {
-    // This thread's, so that it is closed however that one ends.
-    const idleLatencyRequest = openIdleLatencyRequest()
-    const workerData: SessionOptions = { storeDir, idleLatencyRequest }
-    // The device opens and closes descriptors by itself; Node would warn of those it did not see opened.
-    this.#worker = new Worker(compiledEntry(), { workerData, name: 'croft-fs', trackUnmanagedFds: false })
-    this.ready = new Promise((resolve, reject) => {
-      this.#waiting.set(0, { resolve: () => resolve(), reject })
-    })
-    this.#worker.on('message', (response: Response) => {
-      if ('log' in response) onLog?.(response.log.level, response.log.message, response.log.fields)
-      else this.#answer(response)
-    })
-    this.died = new Promise((resolve) => {
-      let reason = new Error('the filesystem thread ended')
-      this.#worker.on('error', (error) => {
-        reason = error instanceof Error ? error : new Error(String(error))
-      })
-      this.#worker.on('exit', () => {
-        closeIdleLatencyRequest(idleLatencyRequest)
-        for (const waiting of this.#waiting.values()) waiting.reject(reason)
-        this.#waiting.clear()
-        if (!this.#stopping) resolve(reason)
-      })
-    })
-  }
-
-  call<T = void>(call: Call): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const id = this.#nextId++
-      this.#waiting.set(id, { resolve: resolve as (value: unknown) => void, reject })
-      this.#worker.postMessage({ id, call })
-    })
-  }
-
-  async stop(): Promise<void> {
-    if (this.#stopping) return
-    this.#stopping = true
-    const exited = new Promise((resolve) => this.#worker.once('exit', resolve))
-    try {
-      await this.call({ op: 'stop' })
-    } finally {
-      await exited
-    }
-  }
-
-  #answer(response: Exclude<Response, { log: unknown }>): void {
-    const waiting = this.#waiting.get(response.id)
-    this.#waiting.delete(response.id)
-    if ('error' in response) waiting?.reject(revive(response.error))
-    else waiting?.resolve(response.value)
-  }
-}
-
-function revive(failure: Failure): Error {
-  if ('errno' in failure) return Errno.of(failure.errno as Parameters<typeof Errno.of>[0])
-  return Object.assign(new Error(failure.message), failure.code === undefined ? {} : { code: failure.code })
-}
-
-/** Node starts a thread from JavaScript only; run from the TypeScript sources (tests), it is the compiled one. */
-function compiledEntry(): URL {
-  const beside = new URL('./main.js', import.meta.url)
-  return existsSync(fileURLToPath(beside)) ? beside : new URL('../../dist/fs-layer/worker/main.js', import.meta.url)
 }

@@ -1,6 +1,6 @@
 import { performance } from 'node:perf_hooks'
 import { MessageChannel } from 'node:worker_threads'
-import { createEpoll, type Epoll } from './epoll.ts'
+import { createEpoll, type Descriptors, type Epoll } from './epoll.ts'
 import { currentEventLoop, type EventLoop } from './event-loop.ts'
 import type { IdleLatency } from './idle-latency.ts'
 import { processorYield } from './processor.ts'
@@ -66,6 +66,8 @@ export interface LoopOptions {
   readonly idleLatency?: IdleLatency
   /** So many requests of one source, or what it takes `turnUs` to serve, before the others get their turn. Default 64. */
   readonly maxBurst?: number
+  /** Who closes its descriptor if this thread does not come to it. */
+  readonly descriptors?: Descriptors
 }
 
 export function createLoop(options: LoopOptions = {}): Loop {
@@ -115,7 +117,7 @@ export function createLoop(options: LoopOptions = {}): Loop {
   function startWaiter(): Waiter {
     const { port1, port2 } = new MessageChannel()
     const eventLoop = currentEventLoop()
-    const epoll = createEpoll()
+    const epoll = createEpoll(options.descriptors)
     epoll.add(eventLoop.backendFd)
     port2.on('message', () => setImmediate(sleep).unref())
     const yieldProcessor = processorYield()

@@ -1,5 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
+import { loadSyscalls } from '../device/kernel/syscalls.ts'
 import { Errno } from '../protocol/errno.ts'
+import { hostCustody } from './host-custody.ts'
 import type { Failure, Request, Response } from './messages.ts'
 import { plainFields } from './plain-fields.ts'
 import { Session, type SessionOptions } from './session.ts'
@@ -8,11 +10,21 @@ import { Session, type SessionOptions } from './session.ts'
 const port = parentPort
 if (port === null) throw new Error('fs-layer/worker/main runs as a worker thread only')
 
+const custody = hostCustody(loadSyscalls(), (errand) => send({ errand }))
 const session = await Session.open(workerData as SessionOptions, {
   log: (level, message, fields) => send({ log: { level, message, fields: plainFields(fields) } }),
+  heir: {
+    custody,
+    estate: (view, part) => ({
+      keep: (piece, memory) => send({ keep: { view, part, piece, memory } }),
+      drop: (piece) => send({ keep: { view, part, piece } }),
+    }),
+  },
 })
 
-port.on('message', ({ id, call }: Request) => {
+port.on('message', (request: Request) => {
+  if ('done' in request) return custody.done(request.done, request.errno)
+  const { id, call } = request
   session
     .answer(call)
     .then(

@@ -1,10 +1,11 @@
 import type { Quota } from '../delta/usage.ts'
-import type { DeviceName } from '../device/device.ts'
+import type { DeviceName, Handover } from '../device/device.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Cursor } from '../view/file-event.ts'
 import type { Principal, WriteOptions } from '../view/node-info.ts'
+import type { ViewRemains } from '../view/open-view.ts'
 
 /**
  * What the server's thread and the filesystem's thread say to each other. A call has an id and gets one answer.
@@ -12,8 +13,9 @@ import type { Principal, WriteOptions } from '../view/node-info.ts'
  * one exchange.
  */
 export type Call =
-  | { op: 'open'; view: string; base: Hash; deltaDir: string; rules: readonly Rule[]; owner: Owner; quota: Quota }
+  | OpenCall
   | { op: 'mount'; view: string; target: string; device: DeviceName; unprivileged: boolean }
+  | { op: 'takeOver'; view: string; target: string; handover: Handover }
   | { op: 'unmount' | 'sync' | 'close' | 'usage'; view: string }
   | { op: 'setQuota'; view: string; quota: Quota }
   | { op: 'setRules'; view: string; rules: readonly Rule[] }
@@ -31,7 +33,19 @@ export type Call =
   | { op: 'watch'; view: string; as: Principal; path: ByteString; cursor: Cursor | undefined }
   | { op: 'export'; view: string; as: Principal; content: 'view' | 'delta' }
   | { op: 'pull' | 'drop'; stream: number }
-  | { op: 'stop' }
+  | { op: 'ping' | 'stop' }
+
+export interface OpenCall {
+  op: 'open'
+  view: string
+  base: Hash
+  deltaDir: string
+  rules: readonly Rule[]
+  owner: Owner
+  quota: Quota
+  /** Of the thread that had it open and died. */
+  left?: ViewRemains
+}
 
 export interface Owner {
   uid: number
@@ -45,15 +59,28 @@ export interface Pulled<T = unknown> {
   done: boolean
 }
 
-export interface Request {
-  id: number
-  call: Call
-}
+export type Request = { id: number; call: Call } | { done: number; errno: number }
 
 export type Response =
   | { id: number; value: unknown }
   | { id: number; error: Failure }
   | { log: { level: 'info' | 'warn' | 'error'; message: string; fields: Record<string, unknown> } }
+  | { errand: Errand }
+  | { keep: Kept }
+
+/** What the server's thread does for the filesystem's, which may die over it. Those with an `id` are told of as done. */
+export type Errand =
+  | { do: 'opened' | 'close'; fd: number }
+  | { do: 'write'; id: number; fd: number; bytes: Uint8Array }
+  | { do: 'umount'; id: number; target: string; flags: number }
+
+/** Memory for the thread that comes after; without it, a piece that is of no use any more. */
+export interface Kept {
+  view: string
+  part: keyof ViewRemains
+  piece: number
+  memory?: SharedArrayBuffer
+}
 
 /** An errno by name, or a fault with its message. */
 export type Failure = { errno: string } | { message: string; code?: string }

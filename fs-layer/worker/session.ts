@@ -1,7 +1,10 @@
 import { statfsSync } from 'node:fs'
+import type { Estate } from '../delta/estate.ts'
+import { JournalMemory } from '../delta/journal-memory.ts'
 import { OPEN_FILES_MAX } from '../delta/limits.ts'
 import { OpenFiles } from '../delta/open-files.ts'
 import type { Device, DeviceName } from '../device/device.ts'
+import type { Custody } from '../device/kernel/custody.ts'
 import { kernelDevice } from '../device/kernel/device.ts'
 import { streamDevice } from '../device/stream/device.ts'
 import { compilePolicy } from '../policy/policy.ts'
@@ -13,7 +16,8 @@ import { changesOf } from '../view/changes.ts'
 import { exportTar } from '../view/export.ts'
 import type { FileWriter, HostAccess } from '../view/host-access.ts'
 import type { Principal } from '../view/node-info.ts'
-import { OpenView } from '../view/open-view.ts'
+import { OpenView, type ViewRemains } from '../view/open-view.ts'
+import type { Descriptors } from './epoll.ts'
 import { type IdleLatencyRequest, idleLatency } from './idle-latency.ts'
 import { createLoop, type Loop } from './loop.ts'
 import type { Call, Pulled } from './messages.ts'
@@ -27,11 +31,24 @@ export interface SessionOptions {
   readonly idleLatencyRequest: IdleLatencyRequest | null
 }
 
+export interface SessionDependencies {
+  readonly log: Log
+  /** Of a thread that has a successor when it dies: whoever keeps what is to outlive it. */
+  readonly heir?: Heir
+}
+
+export interface Heir {
+  readonly custody: Custody & Descriptors
+  estate(view: string, part: keyof ViewRemains): Estate
+}
+
 /** All that the filesystem thread holds: the store, the open views and the streams somebody reads. */
 export class Session {
   readonly #store: StoreReader
   readonly #storeDir: string
   readonly #log: Log
+  readonly #heir: Heir | undefined
+  readonly #journalMemory = new JournalMemory()
   readonly #loop: Loop
   readonly #files = new OpenFiles({ maxFiles: OPEN_FILES_MAX })
   readonly #devices = new Map<DeviceName, Device>()
@@ -40,15 +57,23 @@ export class Session {
   readonly #writers = new Map<number, { view: string; file: FileWriter }>()
   #nextStream = 1
 
-  private constructor({ storeDir, idleLatencyRequest }: SessionOptions, store: StoreReader, log: Log) {
+  private constructor(
+    { storeDir, idleLatencyRequest }: SessionOptions,
+    store: StoreReader,
+    { log, heir }: SessionDependencies,
+  ) {
     this.#storeDir = storeDir
-    this.#loop = createLoop({ idleLatency: idleLatency(idleLatencyRequest) })
     this.#store = store
     this.#log = log
+    this.#heir = heir
+    this.#loop = createLoop({
+      idleLatency: idleLatency(idleLatencyRequest),
+      ...(heir === undefined ? {} : { descriptors: heir.custody }),
+    })
   }
 
-  static async open(options: SessionOptions, { log }: { log: Log }): Promise<Session> {
-    return new Session(options, await StoreReader.open({ dir: options.storeDir }), log)
+  static async open(options: SessionOptions, dependencies: SessionDependencies): Promise<Session> {
+    return new Session(options, await StoreReader.open({ dir: options.storeDir }), dependencies)
   }
 
   /** Rejects with an `Errno` or what went wrong. */
@@ -58,6 +83,8 @@ export class Session {
         return this.#open(call)
       case 'mount':
         return this.#view(call.view).mount(await this.#device(call.device), call.target, call.unprivileged)
+      case 'takeOver':
+        return this.#view(call.view).takeOver(await this.#device('kernel'), call.target, call.handover)
       case 'unmount':
         return this.#view(call.view).unmount()
       case 'sync':
@@ -110,6 +137,8 @@ export class Session {
         return this.#pull(call.stream)
       case 'drop':
         return this.#take(this.#streams, call.stream)?.return?.()
+      case 'ping':
+        return undefined
       case 'stop':
         return this.#stop()
     }
@@ -126,10 +155,18 @@ export class Session {
         owner: call.owner,
         quota: call.quota,
         statfs: () => diskOf(this.#storeDir),
+        left: call.left,
       },
-      { store: this.#store, files: this.#files, log: this.#log },
+      { store: this.#store, files: this.#files, log: this.#log, estates: this.#estatesOf(call.view) },
     )
     this.#views.set(call.view, view)
+  }
+
+  #estatesOf(view: string) {
+    const heir = this.#heir
+    if (heir === undefined) return undefined
+    const of = (part: keyof ViewRemains) => heir.estate(view, part)
+    return { journal: of('journal'), held: of('held'), request: of('request'), journalMemory: this.#journalMemory }
   }
 
   async #close(name: string): Promise<void> {
@@ -155,7 +192,7 @@ export class Session {
   }
 
   async #makeDevice(name: DeviceName): Promise<Device> {
-    if (name === 'kernel') return kernelDevice(this.#loop, this.#log)
+    if (name === 'kernel') return kernelDevice(this.#loop, this.#log, this.#heir?.custody)
     if (name === 'stream') return streamDevice(this.#log)
     const { fuseNativeDevice } = await import('../device/fuse-native/device.ts')
     return fuseNativeDevice(this.#log)
@@ -188,8 +225,9 @@ export class Session {
     return this.#announced(view, info)
   }
 
-  /** A change from outside is answered when the sandbox sees it too. */
+  /** A change from outside is answered when it outlives the thread, and the sandbox sees it too. */
   async #announced<T>(view: string, value: T): Promise<T> {
+    this.#view(view).save()
     await this.#view(view).announced()
     return value
   }

@@ -51,6 +51,13 @@ test('a sandbox that does not run is told from other states that do not fit', ()
   expect(error).toMatchObject({ code: 'not_running', name: 'NotRunningError' })
 })
 
+test('a server that answers that it cannot for the moment is told from one that does not answer', () => {
+  const error = fromStatus(serviceError(status.UNAVAILABLE, { [REASON_TRAILER]: 'filesystem_thread_died' }), {
+    address: '',
+  })
+  expect(error).toMatchObject({ code: 'unavailable', name: 'UnavailableError', remedy: 'Try again' })
+})
+
 test('a call that the caller aborted is an AbortedError with the reason, whatever the status', () => {
   const signal = AbortSignal.abort('enough')
   expect(fromStatus(serviceError(status.UNAVAILABLE), { address: '', signal })).toMatchObject({

@@ -14,6 +14,7 @@ import {
   ServerUnreachableError,
   TimeoutError,
   UnauthenticatedError,
+  UnavailableError,
   UnsupportedError,
 } from '../errors.ts'
 
@@ -56,6 +57,8 @@ export function fromStatus(error: unknown, call: { address: string; signal?: Abo
     case status.CANCELLED:
       return new AbortedError('The call was cancelled', cause)
     case status.UNAVAILABLE:
+      // Only a server that answers gives a reason.
+      if (trailer(error.metadata, REASON_TRAILER) !== undefined) return new UnavailableError(what, cause)
       return new ServerUnreachableError(`No Croft server answers at ${call.address} (${what})`, cause)
     default:
       return new InternalError(what, cause)

@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest'
 import { EACCES, ENOENT, ENOSPC, ENOTEMPTY, Errno } from '../../fs-layer/protocol/errno.ts'
 import { StoreError } from '../../fs-layer/store/store-error.ts'
+import { FsLayerError } from '../../fs-layer/worker/fs-layer-error.ts'
 import { AgentError } from '../../runtimes/contract/agent.ts'
 import { RuntimeError } from '../../runtimes/contract/runtime.ts'
 import { CroftError, printable } from './croft-error.ts'
@@ -12,6 +13,7 @@ it.each([
   [ENOTEMPTY, 'FAILED_PRECONDITION'],
   [ENOSPC, 'RESOURCE_EXHAUSTED'],
   [Errno.of('EIO'), 'DATA_LOSS'],
+  [new FsLayerError('thread-died', 'x'), 'UNAVAILABLE'],
   [new StoreError('full', 'no room'), 'RESOURCE_EXHAUSTED'],
   [new StoreError('not-found', 'no'), 'NOT_FOUND'],
   [new StoreError('corrupt', 'bad'), 'DATA_LOSS'],

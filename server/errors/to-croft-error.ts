@@ -1,6 +1,7 @@
 import { PolicyError } from '../../fs-layer/policy/policy-error.ts'
 import { Errno } from '../../fs-layer/protocol/errno.ts'
 import { StoreError, type StoreErrorCode } from '../../fs-layer/store/store-error.ts'
+import { FsLayerError } from '../../fs-layer/worker/fs-layer-error.ts'
 import { AgentError } from '../../runtimes/contract/agent.ts'
 import { RuntimeError } from '../../runtimes/contract/runtime.ts'
 import { CroftError, invalid, printable, type StatusName } from './croft-error.ts'
@@ -14,10 +15,23 @@ export function toCroftError(error: unknown): CroftError | undefined {
   if (error instanceof CroftError) return error
   if (error instanceof Errno) return errnoToCroftError(error)
   if (error instanceof PolicyError) return invalid('permissions', printable(error.message), error)
+  if (error instanceof FsLayerError) return fromFsLayer(error)
   if (error instanceof StoreError) return fromStore(error)
   if (error instanceof RuntimeError) return fromRuntime(error)
   if (error instanceof AgentError) return fromAgent(error)
   return undefined
+}
+
+/** What died, and why, is in the log. */
+function fromFsLayer(error: FsLayerError): CroftError {
+  const text = {
+    'thread-died': 'the filesystem was restarted while the call was under way; try again',
+    'thread-stuck': 'the filesystem did not answer and is being restarted; try again later',
+    'view-lost': 'the files of the sandbox cannot be reached until it is started again',
+    'given-up': 'the filesystem has failed, and the server ends',
+  }
+  const reason = `filesystem_${error.code.replace('-', '_')}`
+  return new CroftError('UNAVAILABLE', text[error.code], { reason, cause: error })
 }
 
 const STATUS_OF_STORE: Readonly<Partial<Record<StoreErrorCode, StatusName>>> = {

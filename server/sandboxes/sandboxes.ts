@@ -195,9 +195,12 @@ export class Sandboxes implements AsyncDisposable {
     return notDurable
   }
 
-  /** A boundary that ends by itself, or an agent that says what it must not, makes it an `error` sandbox. */
+  /**
+   * A boundary that ends by itself, an agent that says what it must not, or files that do not come back when the
+   * filesystem thread has died, make it an `error` sandbox.
+   */
   #watch(running: Running): void {
-    const { agent, launched } = running.parts
+    const { agent, launched, view } = running.parts
     const fail = async (reason: string) => {
       if (this.#running.get(running.sandboxId) !== running) return
       await this.#inTurn(running.sandboxId, async (record) => {
@@ -209,6 +212,7 @@ export class Sandboxes implements AsyncDisposable {
     const onFailure = (err: unknown) =>
       this.#parts.log.error({ err, sandbox: running.sandboxId }, 'cannot clean up after a sandbox that ended')
     launched.ended.then((ended) => fail(`the runtime ended: ${printable(ended.message)}`)).catch(onFailure)
+    view.view.lost.then((error) => fail(printable(error.message))).catch(onFailure)
     agent.closed
       .then((error) => (error === undefined ? undefined : fail(`the agent is gone: ${printable(error.message)}`)))
       .catch(onFailure)

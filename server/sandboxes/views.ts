@@ -28,6 +28,8 @@ interface OpenView {
   handle: ViewHandle | undefined
   leases: number
   lastUsedMs: number
+  /** It did not come back when the filesystem thread died; whoever comes next opens another. */
+  isLost: boolean
 }
 
 /**
@@ -49,6 +51,10 @@ export class Views implements AsyncDisposable {
 
   async lease(sandbox: SandboxRecord, owner?: Owner): Promise<Lease> {
     let open = this.#open.get(sandbox.id)
+    if (open?.isLost) {
+      void this.close(sandbox.id)
+      open = undefined
+    }
     if (open === undefined) {
       open = this.#begin(sandbox, owner ?? this.#options.restingOwner)
       this.#open.set(sandbox.id, open)
@@ -113,10 +119,13 @@ export class Views implements AsyncDisposable {
     const closing = this.#closing.get(sandbox.id)
     const opening =
       closing === undefined ? this.#fsLayer.openView(spec) : closing.then(() => this.#fsLayer.openView(spec))
-    const open: OpenView = { opening, handle: undefined, leases: 0, lastUsedMs: this.#nowMs() }
+    const open: OpenView = { opening, handle: undefined, leases: 0, lastUsedMs: this.#nowMs(), isLost: false }
     opening.then(
       (handle) => {
         open.handle = handle
+        void handle.lost.then(() => {
+          open.isLost = true
+        })
       },
       // Whoever leased it is told; there may be no other.
       () => undefined,

@@ -61,7 +61,7 @@ describe('whoever speaks FUSE over a stream', () => {
     )
   }
 
-  function mount(view: OpenView, { stream }: StreamGuest): Promise<void> {
+  function mount(view: OpenView, { stream }: StreamGuest): Promise<unknown> {
     const serving = {
       ...device,
       mount: (...[fs, target, options]: MountArguments) => device.serve(fs, stream, target, options),

@@ -1,5 +1,4 @@
-import { closeSync, constants, openSync } from 'node:fs'
-import { REPLY_BYTES, REQUEST_BYTES } from '../../protocol/constants.ts'
+import { NOTIFY_RESEND, OUT_HEADER_BYTES, REPLY_BYTES, REQUEST_BYTES } from '../../protocol/constants.ts'
 import { createIncoming } from '../../protocol/decode.ts'
 import { createOutgoing } from '../../protocol/encode.ts'
 import type { Filesystem } from '../../protocol/filesystem.ts'
@@ -10,8 +9,8 @@ import { CAPABILITIES } from '../capabilities.ts'
 import { type Device, DeviceError, type Mounted, type MountOptions } from '../device.ts'
 import { checkTarget } from '../target.ts'
 import { createBackings } from './backings.ts'
-import { createLanes } from './lanes.ts'
-import { createNotices, NOTICE_LANES } from './notices.ts'
+import { type Custody, ownCustody } from './custody.ts'
+import { createNotices } from './notices.ts'
 import {
   describeErrno,
   EAGAIN,
@@ -19,6 +18,7 @@ import {
   EINVAL,
   ENODEV,
   ENOENT,
+  ENOTCONN,
   loadSyscalls,
   MNT_DETACH,
   MS_NODEV,
@@ -32,20 +32,24 @@ import {
  * All mounts of a thread share one buffer for requests and one for replies: a request is answered before the next
  * is read. See `device.ts` for the deadlocks.
  */
-export function kernelDevice(loop: Loop, log: Log): Device {
+export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody(loadSyscalls())): Device {
   const shared = { incoming: createIncoming(REQUEST_BYTES), outgoing: createOutgoing(REPLY_BYTES) }
-  const lanes = createLanes(NOTICE_LANES)
   return {
     name: 'kernel',
     capabilities: CAPABILITIES.kernel,
     async mount(filesystem, target, options) {
-      await checkTarget(target)
       const syscalls = loadSyscalls()
-      const fd = openDevice()
+      if (options.takeOver !== undefined) {
+        const mounted = await serve(filesystem, target, options, options.takeOver.fd, syscalls)
+        resend(syscalls, options.takeOver.fd, target)
+        return mounted
+      }
+      await checkTarget(target)
+      const fd = openDevice(custody)
       try {
         mountDevice(syscalls, fd, target, options.name)
       } catch (error) {
-        closeSync(fd)
+        custody.close(fd)
         throw error
       }
       return serve(filesystem, target, options, fd, syscalls)
@@ -61,14 +65,15 @@ export function kernelDevice(loop: Loop, log: Log): Device {
   ): Promise<Mounted> {
     const mountLog: Log = (level, message, fields) => log(level, message, { ...fields, mount: options.name })
     const backings = createBackings(fd, syscalls)
-    const notices = createNotices(fd, {
-      syscalls,
-      lanes,
+    const notices = createNotices({
+      write: (message) => custody.write(fd, message),
+      save: () => options.beforeTelling?.(null),
       log: mountLog,
       minor: () => connection.negotiated?.minor ?? 0,
     })
     const transport = {
       send(bytes: Buffer, length: number) {
+        options.beforeTelling?.(bytes.subarray(0, length))
         // After the end the descriptor's number may be another file's.
         if (over || syscalls.write(fd, bytes, length) === length) return
         const errno = syscalls.errno()
@@ -80,7 +85,8 @@ export function kernelDevice(loop: Loop, log: Log): Device {
       acquireBacking: backings.acquire,
       releaseBacking: backings.release,
     }
-    const connection = createConnection(options, { ...shared, filesystem, transport, log: mountLog })
+    const { takeOver: begun, underWay } = options
+    const connection = createConnection(options, { ...shared, filesystem, transport, log: mountLog, begun, underWay })
     let over = false
     let settleEnded: () => void
     const ended = new Promise<void>((resolve) => {
@@ -91,6 +97,11 @@ export function kernelDevice(loop: Loop, log: Log): Device {
     let unmounting: Promise<void> | undefined
     const mounted: Mounted = {
       target,
+      get handover() {
+        const { negotiated } = connection
+        if (!custody.outlives || negotiated === null || !negotiated.resend) return undefined
+        return { fd, negotiated, writeback: options.writeback === true }
+      },
       ended,
       counts: connection.counts,
       noticesSent: notices.flush,
@@ -125,7 +136,7 @@ export function kernelDevice(loop: Loop, log: Log): Device {
 
     async function unmount(): Promise<void> {
       if (!over) {
-        const errno = await syscalls.umount(target, MNT_DETACH)
+        const errno = await custody.umount(target, MNT_DETACH)
         // EINVAL: no longer a mount point, because somebody else was first.
         if (errno !== 0 && errno !== EINVAL && errno !== ENOENT) {
           throw new DeviceError('UNMOUNT_FAILED', `cannot unmount ${target}: ${describeErrno(errno)}`, { errno })
@@ -137,14 +148,13 @@ export function kernelDevice(loop: Loop, log: Log): Device {
       await notices.flush()
     }
 
-    /** Closing the descriptor aborts what is left of the connection: everyone who waits gets ENOTCONN. */
     function end(): void {
       if (over) return
       over = true
       notices.close()
       filesystem.attach(null)
       watch.close()
-      closeSync(fd)
+      custody.close(fd)
       settleEnded()
     }
   }
@@ -152,18 +162,27 @@ export function kernelDevice(loop: Loop, log: Log): Device {
 
 const DEFAULT_LINGER_MS = 1000
 
-/**
- * Through Node and not through koffi, so that Node closes it if the thread is terminated: a connection that nobody
- * serves would hang all who use it, a closed one answers ENOTCONN.
- */
-function openDevice(): number {
+function openDevice(custody: Custody): number {
   try {
-    return openSync('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK)
+    return custody.open()
   } catch (error) {
     throw new DeviceError('DEVICE_MISSING', 'cannot open /dev/fuse: is the fuse module loaded, and may we use it?', {
       cause: error,
     })
   }
+}
+
+/** The kernel gives out anew what the thread before had read and not answered. */
+function resend(syscalls: Syscalls, fd: number, target: string): void {
+  const message = Buffer.alloc(OUT_HEADER_BYTES)
+  message.writeUInt32LE(message.length, 0)
+  message.writeInt32LE(NOTIFY_RESEND, 4)
+  if (syscalls.write(fd, message, message.length) === message.length) return
+  const errno = syscalls.errno()
+  // The mount has ended; its next reading tells.
+  if (errno === ENODEV || errno === ENOTCONN) return
+  const reason = `cannot take ${target} over: ${describeErrno(errno)}`
+  throw new DeviceError('NOT_TAKEN_OVER', reason, { errno })
 }
 
 function mountDevice(syscalls: Syscalls, fd: number, target: string, name: string): void {

@@ -4,6 +4,9 @@ import koffi from 'koffi'
 
 /** The system calls that Node does not have, each a plain function of the C library. */
 export interface Syscalls {
+  /** Unlike Node's, it outlives the thread; close it by `close`. */
+  open(path: string, flags: number): number
+  close(fd: number): number
   read(fd: number, into: Buffer, length: number): number
   write(fd: number, bytes: Buffer, length: number): number
   ioctl(fd: number, request: number, argument: Buffer): number
@@ -18,8 +21,9 @@ export interface Syscalls {
 export const MS_NOSUID = 2
 export const MS_NODEV = 4
 export const MNT_DETACH = 2
+export const MNT_FORCE = 1
 
-export const { EAGAIN, EINTR, ENODEV, EINVAL, ENOENT } = constants.errno
+export const { EAGAIN, EINTR, ENODEV, EINVAL, ENOENT, ENOTCONN } = constants.errno
 
 let loaded: Syscalls | undefined
 
@@ -38,6 +42,8 @@ export function describeErrno(errno: number): string {
 function load(): Syscalls {
   const libc = koffi.load(null)
   // No call here moves more than a few MiB, so `int` holds every length that is returned.
+  const open = libc.func('open', 'int', ['str', 'int'])
+  const close = libc.func('close', 'int', ['int'])
   const read = libc.func('read', 'int', ['int', 'void *', 'size_t'])
   const write = libc.func('write', 'int', ['int', 'void *', 'size_t'])
   const ioctl = libc.func('ioctl', 'int', ['int', 'unsigned long', 'void *'])
@@ -51,6 +57,8 @@ function load(): Syscalls {
       })
     })
   return {
+    open,
+    close,
     read,
     write,
     ioctl,

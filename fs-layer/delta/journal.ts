@@ -1,0 +1,162 @@
+import type { NodeId } from '../protocol/filesystem.ts'
+import type { Operation } from './batch.ts'
+import type { Estate, Inherited } from './estate.ts'
+import type { JournalMemory } from './journal-memory.ts'
+import { JOURNAL_FULL_BYTES, JOURNAL_PIECE_BYTES } from './limits.ts'
+import { decodeMeta, META_KEY, parseKey } from './record.ts'
+
+/**
+ * The changes of a delta that have been answered and are not in LevelDB yet, in memory that outlives the thread: what
+ * a program has been told to be done is done, even if the thread dies at the next instruction (ADR 18).
+ *
+ * An entry is what one turn of the thread changed, as records of LevelDB, with the reply that told of it. It counts
+ * from the moment in which the piece's first word is written, and that is one instruction; so a successor finds all
+ * of an entry or nothing.
+ *
+ *   piece:  u32 end of the entries in bytes (0: none), u32 reserved, entries; pieces follow each other by their number
+ *   entry:  records: u32 key length, u32 value length + 1 (0: deleted), key, value; a reply: u32 REPLY, u32 length, bytes
+ */
+export class Journal {
+  readonly #estate: Estate
+  readonly #memory: JournalMemory
+  #nextNumber: number
+  /** With entries, oldest first; the last one takes the next entry. */
+  #pieces: Piece[] = []
+
+  /** Goes on after the pieces of the thread before. */
+  constructor({ estate, memory }: JournalDependencies, inherited: Inherited) {
+    this.#estate = estate
+    this.#memory = memory
+    this.#nextNumber = Math.max(0, ...inherited.keys()) + 1
+  }
+
+  /** `reply` is copied. */
+  add(operations: readonly Operation[], reply: Buffer | null): void {
+    let bytes = reply === null ? 0 : ENTRY_HEADER_BYTES + reply.length
+    for (const operation of operations) bytes += bytesOf(operation)
+    const piece = this.#pieceFor(bytes)
+    let at = piece.end
+    for (const operation of operations) at = putOperation(piece.bytes, at, operation)
+    if (reply !== null) at = putReply(piece.bytes, at, reply)
+    piece.end = at
+    Atomics.store(piece.words, 0, at)
+  }
+
+  get isFull(): boolean {
+    let bytes = 0
+    for (const { end } of this.#pieces) bytes += end
+    return bytes > JOURNAL_FULL_BYTES
+  }
+
+  /** What has been added so far can be released, when it is in LevelDB. */
+  mark(): number {
+    const last = this.#pieces.at(-1)
+    if (last === undefined) return 0
+    last.isClosed = true
+    return last.number
+  }
+
+  release(mark: number): void {
+    while (this.#pieces[0] !== undefined && this.#pieces[0].number <= mark) {
+      const piece = this.#pieces.shift()!
+      Atomics.store(piece.words, 0, 0)
+      this.#estate.drop(piece.number)
+      if (piece.bytes.length === JOURNAL_PIECE_BYTES) this.#memory.give(piece.memory)
+    }
+  }
+
+  #pieceFor(entryBytes: number): Piece {
+    const last = this.#pieces.at(-1)
+    if (last !== undefined && !last.isClosed && last.end + entryBytes <= last.bytes.length) return last
+    const needed = PIECE_HEADER_BYTES + entryBytes
+    const memory = needed > JOURNAL_PIECE_BYTES ? new SharedArrayBuffer(needed) : this.#memory.take()
+    const number = this.#nextNumber++
+    const [bytes, words] = [Buffer.from(memory), new Int32Array(memory, 0, 1)]
+    const piece: Piece = { number, memory, bytes, words, end: PIECE_HEADER_BYTES, isClosed: false }
+    this.#estate.keep(number, memory)
+    this.#pieces.push(piece)
+    return piece
+  }
+}
+
+export interface JournalDependencies {
+  readonly estate: Estate
+  readonly memory: JournalMemory
+}
+
+export interface Recovered {
+  /** Of inodes, dentries and contents, the last one of each key. */
+  readonly operations: readonly Operation[]
+  /** Numbers below it may have been given out; 0 where it tells of none. */
+  readonly nextNode: NodeId
+  /** Of the last change: it may not have left. */
+  readonly reply: Buffer | null
+}
+
+/** What a thread that has died left in its journal. Throws where that is no journal. */
+export function readJournal(inherited: Inherited): Recovered {
+  const byKey = new Map<string, Operation>()
+  let reply: Buffer | null = null
+  for (const [, memory] of [...inherited].sort(([a], [b]) => a - b)) {
+    const bytes = Buffer.from(memory)
+    const end = bytes.readUInt32LE(0)
+    for (let at = PIECE_HEADER_BYTES; at < end; ) {
+      const keyLength = bytes.readUInt32LE(at)
+      const length = bytes.readUInt32LE(at + 4)
+      at += ENTRY_HEADER_BYTES
+      if (keyLength === REPLY) {
+        reply = Buffer.from(bytes.subarray(at, at + length))
+        at += length
+        continue
+      }
+      const key = Buffer.from(bytes.subarray(at, at + keyLength))
+      at += keyLength
+      const text = key.toString('latin1')
+      if (length === 0) byKey.set(text, { type: 'del', key })
+      else byKey.set(text, { type: 'put', key, value: Buffer.from(bytes.subarray(at, at + length - 1)) })
+      at += Math.max(0, length - 1)
+    }
+  }
+  const operations = [...byKey.values()]
+  const nextNode = Math.max(0, ...operations.map(nextNodeAfter))
+  return { operations: operations.filter(({ key }) => !key.equals(META_KEY)), nextNode, reply }
+}
+
+function nextNodeAfter(operation: Operation): NodeId {
+  const parsed = parseKey(operation.key)
+  if (parsed.kind === 'inode') return parsed.node + 1
+  return parsed.kind === 'meta' && operation.type === 'put' ? decodeMeta(operation.value).nextNode : 0
+}
+
+interface Piece {
+  readonly number: number
+  readonly memory: SharedArrayBuffer
+  readonly bytes: Buffer
+  readonly words: Int32Array
+  end: number
+  isClosed: boolean
+}
+
+const PIECE_HEADER_BYTES = 8
+const ENTRY_HEADER_BYTES = 8
+/** In place of a key's length. */
+const REPLY = 0xffffffff
+
+function bytesOf(operation: Operation): number {
+  return ENTRY_HEADER_BYTES + operation.key.length + (operation.type === 'put' ? operation.value.length : 0)
+}
+
+function putOperation(into: Buffer, at: number, operation: Operation): number {
+  into.writeUInt32LE(operation.key.length, at)
+  into.writeUInt32LE(operation.type === 'put' ? operation.value.length + 1 : 0, at + 4)
+  let end = at + ENTRY_HEADER_BYTES
+  end += operation.key.copy(into, end)
+  if (operation.type === 'put') end += operation.value.copy(into, end)
+  return end
+}
+
+function putReply(into: Buffer, at: number, reply: Buffer): number {
+  into.writeUInt32LE(REPLY, at)
+  into.writeUInt32LE(reply.length, at + 4)
+  return at + ENTRY_HEADER_BYTES + reply.copy(into, at + ENTRY_HEADER_BYTES)
+}
