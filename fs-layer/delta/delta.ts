@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
-import { inFiles, type Operation, operationsFor } from './batch.ts'
+import { inFiles, operationsFor } from './batch.ts'
 import { DeltaError, openingFault } from './delta-error.ts'
 import type { DeltaOptions } from './delta-options.ts'
 import { DeltaDirectory } from './directory.ts'
@@ -12,7 +12,7 @@ import { type Journal, readJournal } from './journal.ts'
 import { loadRecords } from './load-records.ts'
 import { type Index, openIndex } from './open-index.ts'
 import { contentKey, type Dentry, decodeMeta, encodeMeta, FORMAT_VERSION, META_KEY, type Meta } from './record.ts'
-import { replay } from './replay.ts'
+import { nextNodeOf, replay } from './replay.ts'
 import { Unsaved } from './unsaved.ts'
 import { Usage } from './usage.ts'
 import { WriteState } from './write-state.ts'
@@ -357,15 +357,14 @@ export class Delta implements AsyncDisposable {
 
   /** The index is as the thread that died had it in memory. */
   async #inherit(inherited: Inherited): Promise<void> {
-    const { operations, nextNode, reply } = readJournal(inherited)
+    const { operations, reply } = readJournal(inherited)
     this.inheritedReply = reply
-    this.#nextNode = Math.max(this.#nextNode, nextNode)
-    if (nextNode === 0 && operations.length === 0) return
+    this.#nextNode = Math.max(this.#nextNode, nextNodeOf(operations))
+    if (operations.length === 0) return
     const index = await this.#open()
     const last = index.getSync(META_KEY)
     if (last !== undefined) this.#checkMeta(last)
-    const meta: Operation = { type: 'put', key: META_KEY, value: encodeMeta(this.#meta(++this.#batch)) }
-    await replay([meta, ...operations], { dir: this.#options.dir, index })
+    await replay(operations, this.#meta(++this.#batch), { dir: this.#options.dir, index })
     await this.#files.sync()
   }
 

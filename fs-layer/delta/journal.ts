@@ -1,9 +1,7 @@
-import type { NodeId } from '../protocol/filesystem.ts'
 import type { Operation } from './batch.ts'
 import type { Estate, Inherited } from './estate.ts'
 import type { JournalMemory } from './journal-memory.ts'
 import { JOURNAL_FULL_BYTES, JOURNAL_PIECE_BYTES } from './limits.ts'
-import { decodeMeta, META_KEY, parseKey } from './record.ts'
 
 /**
  * The changes of a delta that have been answered and are not in LevelDB yet, in memory that outlives the thread: what
@@ -85,10 +83,8 @@ export interface JournalDependencies {
 }
 
 export interface Recovered {
-  /** Of inodes, dentries and contents, the last one of each key. */
+  /** The last one of each key. */
   readonly operations: readonly Operation[]
-  /** Numbers below it may have been given out; 0 where it tells of none. */
-  readonly nextNode: NodeId
   /** Of the last change: it may not have left. */
   readonly reply: Buffer | null
 }
@@ -117,15 +113,7 @@ export function readJournal(inherited: Inherited): Recovered {
       at += Math.max(0, length - 1)
     }
   }
-  const operations = [...byKey.values()]
-  const nextNode = Math.max(0, ...operations.map(nextNodeAfter))
-  return { operations: operations.filter(({ key }) => !key.equals(META_KEY)), nextNode, reply }
-}
-
-function nextNodeAfter(operation: Operation): NodeId {
-  const parsed = parseKey(operation.key)
-  if (parsed.kind === 'inode') return parsed.node + 1
-  return parsed.kind === 'meta' && operation.type === 'put' ? decodeMeta(operation.value).nextNode : 0
+  return { operations: [...byKey.values()], reply }
 }
 
 interface Piece {
