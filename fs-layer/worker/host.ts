@@ -132,18 +132,24 @@ async function* pull<T>(answerer: Answerer, open: Call & { view: string }): Asyn
 }
 
 /** As `pull`, but nothing is asked for before it is wanted, and the signal ends the waiting for it. */
-async function* watch(answerer: Answerer, open: Call, signal: AbortSignal): AsyncGenerator<FileEvent[]> {
-  const stream = await answerer.call<number>(open)
+async function* watch(
+  answerer: Answerer,
+  open: Call & { view: string },
+  signal: AbortSignal,
+): AsyncGenerator<FileEvent[]> {
+  const thread = await answerer.thread(open.view)
+  const stream = await thread.call<number>(open)
   let dropped: Promise<void> | undefined
   const drop = () => {
-    dropped ??= answerer.call({ op: 'drop', stream })
+    if (thread.hasEnded) return
+    dropped ??= thread.call({ op: 'drop', stream })
     // Awaited below; until then a thread that has ended must not count as unhandled.
     dropped.catch(() => undefined)
   }
   signal.addEventListener('abort', drop, { once: true })
   try {
     while (!signal.aborted) {
-      const { item, done } = await answerer.call<Pulled<FileEvent[]>>({ op: 'pull', stream })
+      const { item, done } = await thread.call<Pulled<FileEvent[]>>({ op: 'pull', stream })
       if (done) return
       if (item !== undefined) yield item
     }
