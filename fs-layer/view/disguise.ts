@@ -9,7 +9,7 @@ export function disguise(filesystem: Filesystem, { tell, meant }: ToldNumbers): 
       return attr === null ? null : told(attr)
     },
     forget: (node, count) => filesystem.forget(meant(node), count),
-    getattr: (caller, node) => told(filesystem.getattr(caller, meant(node))),
+    getattr: (caller, node, withBirth) => told(filesystem.getattr(caller, meant(node), withBirth)),
     setattr: (caller, node, set) => {
       const attr = filesystem.setattr(caller, meant(node), set)
       return attr instanceof Promise ? attr.then(told) : told(attr)
