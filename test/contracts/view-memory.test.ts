@@ -1,13 +1,12 @@
-import { execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { fileURLToPath } from 'node:url'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import { Store } from '../../fs-layer/store/store.ts'
 import { TreeBuilder } from '../../fs-layer/store/tree-builder.ts'
+import { ServedView } from '../faults/crash/served-view.ts'
 import { needs } from '../needs.ts'
 
 const DIRECTORIES = 1000
@@ -22,27 +21,19 @@ describe('a program that looks at every one of very many files', () => {
     const dir = fs.mkdtempSync(join(tmpdir(), 'croft-many-'))
     const mount = join(dir, 'mnt')
     fs.mkdirSync(mount)
-    const server = spawn(process.execPath, [PROGRAM, dir, await makeBase(join(dir, 'store'))], {
-      stdio: ['ignore', 'pipe', 'inherit'],
-    })
     try {
-      await once(server.stdout, 'data')
-      const before = bytesOf(server.pid ?? 0)
+      await using server = new ServedView({ mount, base: await makeBase(join(dir, 'store')) })
+      await server.tell(dir)
+      const before = bytesOf(server.pid)
       const found = execFileSync('find', [mount, '-newermt', '2001-01-01', '-type', 'f', '-printf', 'x'])
       expect(found.length).toBe(DIRECTORIES * FILES_IN_EACH)
-      expect(bytesOf(server.pid ?? 0) - before).toBeLessThan(BOUND_BYTES)
+      expect(bytesOf(server.pid) - before).toBeLessThan(BOUND_BYTES)
       expect(fuseInodes()).toBeLessThan((DIRECTORIES * FILES_IN_EACH) / 2)
     } finally {
-      const ended = once(server, 'exit')
-      server.kill('SIGKILL')
-      await ended
-      execFileSync('umount', ['-l', mount])
       fs.rmSync(dir, { recursive: true })
     }
   }, 300_000)
 })
-
-const PROGRAM = fileURLToPath(new URL('../../dist/test/faults/view-server.js', import.meta.url))
 
 async function makeBase(storeDir: string): Promise<Hash> {
   await using store = await Store.open({ dir: storeDir })
