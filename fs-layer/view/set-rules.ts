@@ -16,7 +16,8 @@ export function setRules(
   { overlay, visibility, notifier }: { overlay: Overlay; visibility: PolicyVisibility; notifier: Notifier | null },
 ): void {
   const before = visibility.policy
-  const known = [...overlay.heldByKernel()]
+  // What has no name keeps the rights that it had, and in a removed directory no name leads anywhere.
+  const known = [...overlay.heldByKernel()].filter((inode) => inode.nlink > 0)
   const old = new Map(known.map((inode) => [inode, visibility.stateOf(inode)]))
   visibility.setPolicy(policy)
   if (notifier === null) return

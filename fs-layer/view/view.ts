@@ -293,6 +293,8 @@ export class View implements Filesystem {
     if (offset === 0) this.observer?.used(directory, 'list')
     if (offset < 1 && !emit('.', directory.node, type, 1, null)) return
     if (offset < 2 && !emit('..', directory.parent || ROOT_NODE, type, 2, null)) return
+    // The base still has what was in it.
+    if (directory.nlink === 0) return
     const state = this.visibility.stateOf(directory)
     for (const listed of this.overlay.list(directory, offset)) {
       if (!this.visibility.shows(state, listed)) continue

@@ -97,7 +97,7 @@ export class PolicyVisibility implements Visibility {
 
   isVisibleAs(inode: Inode, state: PathState): boolean {
     if (state.level >= VIEW) return true
-    return state.mayRevealBelow && inode.isDirectory && this.#revealsBelow(inode, state)
+    return state.mayRevealBelow && inode.isDirectory && inode.nlink > 0 && this.#revealsBelow(inode, state)
   }
 
   shows(directory: PathState, listed: Listed): boolean {

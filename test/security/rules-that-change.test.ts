@@ -14,7 +14,7 @@ import { has, needs } from '../needs.ts'
 const [O_RDONLY, O_WRONLY, O_RDWR] = [0, 1, 2]
 const OWNER = 12_345
 const OPEN: readonly Rule[] = [{ pattern: '**', type: 'glob', level: 'write' }]
-const CASES = 8
+const CASES = 9
 
 /** A directory of each case's own, with `file` in it, and `sub`, which is full; and rules that give it a level. */
 interface Given {
@@ -131,6 +131,17 @@ for (const uid of [0, OWNER]) {
       expect(await c.errno('readFile', '../file')).toBe('ENOENT')
       expect(await c.answer('mkdir', 'new')).not.toHaveProperty('value')
       expect(await c.answer('open', '.', O_WRONLY | 0o20200000)).not.toHaveProperty('value')
+    })
+
+    it('a process in a directory that is removed does not keep the next rules from being in force', async () => {
+      const { mounted, c, dir, setLevel } = given
+      await c.chdir(`${dir}/sub`)
+      await mounted.view.remove(`${dir}/sub`, 'owner', true)
+      await setLevel('read')
+      await c.lstat(`${mounted.path}/${dir}/file`)
+      await setLevel('none')
+      expect(await c.errno('lstat', `${mounted.path}/${dir}/file`)).toBe('ENOENT')
+      expect(await c.readdir('.')).toEqual([])
     })
 
     it('a listing that has begun goes on without it', async () => {
