@@ -34,8 +34,8 @@ export interface FileChange extends ReadPath {
 export interface FileReset {
   readonly kind: 'reset'
   /**
-   * `begin`: here the watch begins. `expired`: too much has happened since the cursor. `renewed`: the server has opened
-   * the view anew since. `rules`: other rules are in force.
+   * `begin`: here the watch begins. `expired`: too much has happened since the cursor, or to too many names of a file.
+   * `renewed`: the server has opened the view anew since. `rules`: other rules are in force.
    */
   readonly reason: 'begin' | 'expired' | 'renewed' | 'rules'
   readonly cursor: string

@@ -2,12 +2,12 @@ import { randomBytes } from 'node:crypto'
 import type { Inode } from '../delta/inode.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Happening, HappeningKind } from './file-event.ts'
-import { EVENT_BYTES_MAX, EVENTS_MAX } from './limits.ts'
+import { EVENT_BYTES_MAX, EVENT_NAMES_MAX, EVENTS_MAX } from './limits.ts'
 import { kindOf } from './node-info.ts'
 import type { PathMemory } from './path-memory.ts'
 
-/** An event, or that other rules are in force. */
-export type Logged = Happening | 'rules'
+/** An event; that other rules are in force; or that something became of more names than events are kept for. */
+export type Logged = Happening | 'rules' | 'names'
 
 /**
  * The last things that happened in a view, numbered from 1 for as long as it is open. Bounded: the oldest go first,
@@ -114,6 +114,11 @@ export class EventLog {
   #addForEachName(kind: HappeningKind, inode: Inode): void {
     // What has no name any more concerns nobody who goes by names.
     if (inode.nlink === 0) return
+    // A file may have tens of thousands, which a program would make each of its writes pay for.
+    if (inode.nlink > EVENT_NAMES_MAX) {
+      this.#add('names')
+      return
+    }
     const type = kindOf(inode.mode)
     this.#add({ kind, path: this.#paths.of(inode), type })
     for (const { parent, name } of inode.otherNames ?? []) {
@@ -151,5 +156,5 @@ function forgetPositions(inode: Inode): void {
 }
 
 function bytesOf(event: Logged): number {
-  return event === 'rules' ? 0 : event.path.length + (event.from?.length ?? 0)
+  return typeof event === 'string' ? 0 : event.path.length + (event.from?.length ?? 0)
 }

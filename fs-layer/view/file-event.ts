@@ -29,8 +29,8 @@ export interface Reset {
 }
 
 /**
- * `begin`: no cursor was given. `expired`: what follows the cursor is not kept any more. `renewed`: the view was opened
- * anew since. `rules`: other rules are in force, so that names may have come into sight or gone out of it.
+ * `begin`: no cursor was given. `expired`: what follows the cursor is not kept, or not any more. `renewed`: the view was
+ * opened anew since. `rules`: other rules are in force, so that names may have come into sight or gone out of it.
  */
 export type ResetReason = 'begin' | 'expired' | 'renewed' | 'rules'
 

@@ -8,6 +8,8 @@ export const KNOWN_NODES_MAX = 131_072
 export const EVENTS_MAX = 16_384
 /** Bytes of all their paths. */
 export const EVENT_BYTES_MAX = 4 * 1024 * 1024
+/** Names of one file that have an event each; where it has more, whoever watches is told to look anew. */
+export const EVENT_NAMES_MAX = 64
 /** Events handed over at once. */
 export const EVENT_BATCH_MAX = 512
 /** Paths of directories that are remembered for events and the trail. */

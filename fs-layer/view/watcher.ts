@@ -6,6 +6,7 @@ import {
   formatCursor,
   type Happening,
   parseCursor,
+  type Reset,
   type ResetReason,
 } from './file-event.ts'
 import { EVENT_BATCH_MAX } from './limits.ts'
@@ -84,14 +85,15 @@ export class Watcher implements AsyncIterator<FileEvent[], undefined> {
       const logged = log.at(this.#position)
       this.#position++
       if (logged === undefined) continue
-      const told = logged === 'rules' ? this.#rules() : this.#inSight(logged)
+      const told = typeof logged === 'string' ? this.#anew(logged) : this.#inSight(logged)
       if (told !== null) events.push({ ...told, cursor: this.#cursor() })
     }
     log.gave(this.#position)
     return events
   }
 
-  #rules(): { kind: 'reset'; reason: 'rules' } | null {
+  #anew(why: 'rules' | 'names'): Reset | null {
+    if (why === 'names') return { kind: 'reset', reason: 'expired' }
     return this.#visible === null ? null : { kind: 'reset', reason: 'rules' }
   }
 

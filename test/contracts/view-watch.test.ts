@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { FileEvent, Principal } from '../../fs-layer/index.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
-import { EVENT_BYTES_MAX, EVENTS_MAX } from '../../fs-layer/view/limits.ts'
+import { EVENT_BYTES_MAX, EVENT_NAMES_MAX, EVENTS_MAX } from '../../fs-layer/view/limits.ts'
 import { type MountedView, mountedView } from '../fixtures/mounted-view.ts'
 import { has, needs } from '../needs.ts'
 
@@ -208,6 +208,23 @@ describe('a watch', () => {
     expect(await behind.next()).toEqual(['reset expired'])
   })
 
+  it('is told all names of a file that has as many as the limit, and to look anew if it has one more', async () => {
+    for (let index = 1; index < EVENT_NAMES_MAX; index++) linkOne(index)
+    const watch = watching('owner')
+    await watch.next()
+    inside('echo x >> src/one; mkdir first')
+    const all = await untilTold(watch, 'created first')
+    expect(all.filter((line) => line.startsWith('modified '))).toHaveLength(EVENT_NAMES_MAX)
+    linkOne(EVENT_NAMES_MAX)
+    inside('echo x >> src/one; chmod 600 src/one; mkdir second')
+    expect(await untilTold(watch, 'created second')).toEqual([
+      `created name-${EVENT_NAMES_MAX}`,
+      'reset expired',
+      'reset expired',
+      'created second',
+    ])
+  })
+
   it('is told when other rules show or hide other names', async () => {
     const sandbox = watching('sandbox')
     const owner = watching('owner')
@@ -305,6 +322,10 @@ async function untilEvent(watch: Watching, wanted: string): Promise<FileEvent[]>
 function line(event: FileEvent): string {
   if (event.kind === 'reset') return `reset ${event.reason}`
   return `${event.kind} ${event.path}${event.from === undefined ? '' : ` from ${event.from}`}`
+}
+
+function linkOne(index: number): void {
+  fs.linkSync(join(mounted.path, 'src/one'), join(mounted.path, `name-${index}`))
 }
 
 function makeAndRemove(directory: string, times: number): void {
