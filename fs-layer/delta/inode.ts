@@ -91,9 +91,6 @@ export class Inode {
   /** The thread before this one has given it to the kernel, nobody knows how often, and it was not forgotten since. */
   heldFromBefore = false
 
-  /** Of a directory: goes up when a directory in it comes or goes. */
-  subdirectoryChanges = 0
-
   /** Numbers of the last events that tell of its contents and of its attributes (`view/event-log.ts`). */
   modifiedAt = -1
   attributesAt = -1

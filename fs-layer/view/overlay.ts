@@ -46,6 +46,8 @@ export class Overlay {
   readonly #held: HeldNodes | null
   /** Goes up at each change of names: what was worked out over a subtree is stale then. */
   structure = 0
+  /** Hears of each directory that gets a name in another one, or loses it. */
+  onSubdirectory: ((directory: Inode, name: ByteString, change: 1 | -1) => void) | null = null
   /** Goes up when a directory moves: every path below it is another one. */
   moves = 0
 
@@ -219,7 +221,7 @@ export class Overlay {
   /** `keepsHidden`: it has entries that the sandbox cannot see; they stay, for the owner. */
   rmdir(directory: Inode, name: ByteString, inode: Inode, keepsHidden: boolean): void {
     this.#takeName(directory, name, keepsHidden ? [inode.node] : [])
-    directory.subdirectoryChanges++
+    this.onSubdirectory?.(directory, name, -1)
     this.#dropDirectory(inode, keepsHidden)
     this.#directoryChanged(directory)
   }
@@ -235,8 +237,9 @@ export class Overlay {
     keepsHidden: boolean,
   ): void {
     this.#takeName(from, name, [])
-    if (inode.isDirectory) from.subdirectoryChanges++
+    if (inode.isDirectory) this.onSubdirectory?.(from, name, -1)
     if (replaced?.isDirectory) {
+      this.onSubdirectory?.(to, newName, -1)
       this.#takeName(to, newName, keepsHidden ? [replaced.node] : [])
       this.#dropDirectory(replaced, keepsHidden)
     } else if (replaced !== null) {
@@ -249,12 +252,12 @@ export class Overlay {
   }
 
   exchange(from: Inode, name: ByteString, inode: Inode, to: Inode, newName: ByteString, other: Inode): void {
+    if (inode.isDirectory) this.onSubdirectory?.(from, name, -1)
+    if (other.isDirectory) this.onSubdirectory?.(to, newName, -1)
     this.#moved(inode, from, name, to, newName)
     this.#moved(other, to, newName, from, name)
     this.#putName(to, newName, inode)
     this.#putName(from, name, other)
-    from.subdirectoryChanges++
-    to.subdirectoryChanges++
     this.#directoryChanged(from)
     if (to !== from) this.#directoryChanged(to)
   }
@@ -315,7 +318,7 @@ export class Overlay {
   #putName(directory: Inode, name: ByteString, inode: Inode): void {
     const shadows = this.delta.dentry(directory.node, name)?.shadows ?? []
     this.structure++
-    if (inode.isDirectory) directory.subdirectoryChanges++
+    if (inode.isDirectory) this.onSubdirectory?.(directory, name, 1)
     this.delta.setDentry(directory.node, name, inode.node, shadows)
   }
 

@@ -12,6 +12,14 @@ interface Remembered<T> {
   readonly value: T
 }
 
+/** How many directories are visible in one of a state. */
+interface Counted {
+  readonly state: PathState
+  /** The overlay's `structure`, where some show only by what is deep in them; null where none does. */
+  readonly at: number | null
+  count: number
+}
+
 /** What may be seen and done with the paths of an overlay. */
 export interface Visibility {
   stateOf(inode: Inode): PathState
@@ -40,11 +48,12 @@ export class PolicyVisibility implements Visibility {
   #policy: Policy
   #rules = 0
   readonly #reveals = new Map<NodeId, Remembered<boolean>>()
-  readonly #links = new Map<NodeId, Remembered<number>>()
+  readonly #subdirectories = new Map<NodeId, Counted>()
 
   constructor(overlay: Overlay, policy: Policy) {
     this.#overlay = overlay
     this.#policy = policy
+    overlay.onSubdirectory = (...change) => this.#countSubdirectory(...change)
   }
 
   get policy(): Policy {
@@ -55,7 +64,7 @@ export class PolicyVisibility implements Visibility {
     this.#policy = policy
     this.#rules++
     this.#reveals.clear()
-    this.#links.clear()
+    this.#subdirectories.clear()
   }
 
   /** Of the root everything is at least visible: a sandbox has somewhere to stand. */
@@ -109,17 +118,27 @@ export class PolicyVisibility implements Visibility {
 
   directoryLinks(directory: Inode, state: PathState): number {
     if (directory.nlink === 0) return 0
-    // Where some directories show only by what is deep in them, any change of names may count.
-    const at =
-      directory.subdirectoryChanges + (state.level === NONE || state.mayRevealBelow ? this.#overlay.structure : 0)
-    const known = this.#links.get(directory.node)
-    if (known !== undefined && known.at === at) return known.value
-    let links = 2
+    const known = this.#subdirectories.get(directory.node)
+    const { structure } = this.#overlay
+    if (known?.state === state && (known.at === null || known.at === structure)) return 2 + known.count
+    let count = 0
+    let isDeep = false
     for (const listed of this.#overlay.list(directory)) {
-      if (this.#overlay.typeOf(listed) === S_IFDIR && this.shows(state, listed)) links++
+      if (this.#overlay.typeOf(listed) !== S_IFDIR) continue
+      if (this.shows(state, listed)) count++
+      isDeep ||= this.#policy.step(state, listed.name).mayRevealBelow
     }
-    this.#remember(this.#links, directory.node, { at, value: links })
-    return links
+    remember(this.#subdirectories, directory.node, { state, at: isDeep ? structure : null, count })
+    return 2 + count
+  }
+
+  /** Counting all of them anew would make a directory of many take as long as the square of their number. */
+  #countSubdirectory(directory: Inode, name: ByteString, change: 1 | -1): void {
+    const known = this.#subdirectories.get(directory.node)
+    if (known === undefined) return
+    const { level, mayRevealBelow } = this.#policy.step(known.state, name)
+    if (mayRevealBelow) this.#subdirectories.delete(directory.node)
+    else if (level >= VIEW) known.count += change
   }
 
   mayRaise(from: PathState, to: PathState): boolean {
@@ -160,14 +179,14 @@ export class PolicyVisibility implements Visibility {
         break
       }
     }
-    this.#remember(this.#reveals, directory.node, { at, value })
+    remember(this.#reveals, directory.node, { at, value })
     return value
   }
+}
 
-  #remember<T>(memory: Map<NodeId, Remembered<T>>, node: NodeId, what: Remembered<T>): void {
-    if (memory.size >= REMEMBERED_MAX) memory.clear()
-    memory.set(node, what)
-  }
+function remember<T>(memory: Map<NodeId, T>, node: NodeId, what: T): void {
+  if (memory.size >= REMEMBERED_MAX) memory.clear()
+  memory.set(node, what)
 }
 
 /** Directories of which something is remembered; when there are more it is worked out anew. */
