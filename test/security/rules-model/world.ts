@@ -1,5 +1,5 @@
 import * as fs from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import fc from 'fast-check'
 import type { Rule } from '../../../fs-layer/policy/rule.ts'
 import { type Step, sequence, stepAmong } from '../../contracts/model/steps.ts'
@@ -60,7 +60,9 @@ export function alter(
   root: string,
   { isHidden, isReadable }: { isHidden(path: string): boolean; isReadable(path: string): boolean },
 ): void {
-  const paths = fs.readdirSync(root, { recursive: true, encoding: 'utf8' })
+  // Without their types it would follow symlinks.
+  const entries = fs.readdirSync(root, { recursive: true, withFileTypes: true })
+  const paths = entries.map(({ parentPath, name }) => relative(root, join(parentPath, name)))
   const hidden = paths.filter((path) =>
     [path, ...paths.filter((below) => below.startsWith(`${path}/`))].every(isHidden),
   )
