@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 // Reads the test runner's JSON report. `skips FILE`: every skipped test with its reason; exits with 1 where a
-// test was skipped that this machine could have run. `counts FILE`: the one line of totals.
+// test was skipped that this machine could have run. `failures FILE`: every failed test with what it said, so that it
+// stands at the end of a long log. `counts FILE`: the one line of totals.
 import { existsSync, readFileSync } from 'node:fs'
 import { relative } from 'node:path'
 
@@ -12,10 +13,11 @@ import { relative } from 'node:path'
  * @typedef {object} Assertion
  * @property {string} fullName
  * @property {string} status
+ * @property {string[]} [failureMessages]
  * @property {{ skipped?: Skipped }} [meta]
  *
  * @typedef {object} Report
- * @property {{ name: string, status: string, assertionResults: Assertion[] }[]} testResults
+ * @property {{ name: string, status: string, message?: string, assertionResults: Assertion[] }[]} testResults
  */
 
 /** @param {string} path @returns {Report | undefined} */
@@ -40,6 +42,16 @@ function counts(report) {
 function outcome(test) {
   if (test.status === 'passed' || test.status === 'failed') return test.status
   return 'skipped'
+}
+
+/** @param {Report} report */
+function* failures(report) {
+  for (const file of report.testResults) {
+    const failed = file.assertionResults.filter((test) => outcome(test) === 'failed')
+    const name = relative(process.cwd(), file.name)
+    if (failed.length === 0 && file.status === 'failed') yield `FAILED  ${name}\n${file.message ?? ''}`
+    for (const test of failed) yield [`FAILED  ${name}: ${test.fullName}`, ...(test.failureMessages ?? [])].join('\n')
+  }
 }
 
 /** @param {Report} report @returns {Promise<number>} How many skips have no right to be. */
@@ -82,7 +94,10 @@ if (command === 'counts') {
   const wrong = await judgeSkips(report)
   if (wrong > 0) console.log(`${wrong} of the skipped tests should have run.`)
   process.exitCode = wrong > 0 ? 1 : 0
+} else if (command === 'failures' && report !== undefined) {
+  for (const failure of failures(report)) console.log(failure)
 } else {
-  console.log(command === 'skips' ? `There is no report at ${path}.` : 'usage: report.mjs skips|counts [FILE]')
+  const isKnown = command === 'skips' || command === 'failures'
+  console.log(isKnown ? `There is no report at ${path}.` : 'usage: report.mjs skips|failures|counts [FILE]')
   process.exitCode = 2
 }

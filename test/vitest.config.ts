@@ -12,8 +12,10 @@ export default defineConfig({
     pool: 'forks',
     // Many suites mount filesystems and start sandboxes: more of them at once than this only makes each slower.
     maxWorkers: 2,
-    testTimeout: 30_000,
-    hookTimeout: 30_000,
+    // Long enough for a busy machine: they find what hangs, not what is slow.
+    testTimeout: 120_000,
+    hookTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     allowOnly: false,
     reporters: ['default', 'json'],
     outputFile: { json: process.env['CROFT_TEST_REPORT'] ?? `${root}dist/test-report.json` },

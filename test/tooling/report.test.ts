@@ -25,13 +25,15 @@ afterEach(() => rm(folder, { recursive: true, force: true }))
 
 interface Told {
   readonly status: string
+  readonly said?: string
   readonly need?: string
 }
 
 async function report(...tests: readonly Told[]): Promise<void> {
-  const assertionResults = tests.map(({ status, need }, at) => ({
+  const assertionResults = tests.map(({ status, said, need }, at) => ({
     fullName: `test ${at}`,
     status,
+    failureMessages: said === undefined ? [] : [said],
     meta: need === undefined ? {} : { skipped: { need, reason: 'said so' } },
   }))
   await write([{ name: `${folder}/a.test.ts`, status: 'passed', assertionResults }])
@@ -58,6 +60,16 @@ describe('the report', () => {
 
   test('a run without a report counts as a failure', async () => {
     expect((await run('counts')).stdout).toBe('0 passed, 1 failed, 0 skipped')
+  })
+
+  test('every failure stands at the end with what it said', async () => {
+    await report({ status: 'passed' }, { status: 'failed', said: 'expected 1 to be 2' })
+    expect((await run('failures')).stdout).toBe('FAILED  a.test.ts: test 1\nexpected 1 to be 2')
+  })
+
+  test('a file that could not be loaded is among the failures', async () => {
+    await write([{ name: `${folder}/b.test.ts`, status: 'failed', message: 'no such module', assertionResults: [] }])
+    expect((await run('failures')).stdout).toBe('FAILED  b.test.ts\nno such module')
   })
 
   test('a skip is right where the machine lacks what the test needs', async () => {
