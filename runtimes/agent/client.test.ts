@@ -1,33 +1,11 @@
-import { duplexPair } from 'node:stream'
 import { describe, expect, it } from 'vitest'
+import { scriptedAgent } from '../../test/fixtures/scripted-agent.ts'
 import { type Agent, AgentError, type AgentProcess } from '../contract/agent.ts'
 import { OUTPUT_WINDOW_BYTES } from './channels.ts'
-import { connectAgent } from './client.ts'
-import { encodeFrame, type Frame, FrameDecoder, INPUT_WINDOW_BYTES, MAX_PAYLOAD_BYTES } from './codec.ts'
+import { type Frame, INPUT_WINDOW_BYTES, MAX_PAYLOAD_BYTES } from './codec.ts'
 
 const SPEC = { argv: ['prog'], env: {}, cwd: '/' }
 const STATUS = { code: 0, signal: 0, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 }
-
-/** The other end of the stream: says what a test has it say, and keeps what it is told. */
-function scriptedAgent(options?: { maxUnreadBytes: number }) {
-  const [ours, theirs] = duplexPair()
-  const told: Frame[] = []
-  const decoder = new FrameDecoder()
-  const waiting: { until: () => boolean; resolve: () => void }[] = []
-  theirs.on('data', (piece: Buffer) => {
-    told.push(...decoder.decode(piece))
-    for (const { until, resolve } of waiting) if (until()) resolve()
-  })
-  const heard = (until: () => boolean) =>
-    new Promise<void>((resolve) => {
-      if (until()) resolve()
-      else waiting.push({ until, resolve })
-    })
-  const say = (...frames: Frame[]) => {
-    theirs.write(Buffer.concat(frames.map(encodeFrame)))
-  }
-  return { agent: connectAgent(ours, options), say, told, theirs, heard }
-}
 
 async function started(): Promise<ReturnType<typeof scriptedAgent> & { process: AgentProcess }> {
   const scripted = scriptedAgent()

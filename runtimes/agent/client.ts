@@ -13,16 +13,25 @@ import {
   PROTOCOL_VERSION,
 } from './codec.ts'
 import { deferred } from './deferred.ts'
+import { Liveness } from './liveness.ts'
 import { isDimension, RemoteProcess } from './remote-process.ts'
 
 export interface AgentOptions {
   /** Bytes the agent may leave unread before a spawn waits. Default 1 MiB; at sixteen times that it is closed. */
   readonly maxUnreadBytes?: number
+  /** How long the agent may say nothing after it was asked something. Default 10 s. */
+  readonly answerMaxMs?: number
+  /** How long it may say nothing while it is pinged. Default 60 s. */
+  readonly silenceMaxMs?: number
 }
+
+/** Of processes that the agent has not spoken of for the last time. Far more than an honest one has. */
+const MAX_OPEN_PROCESSES = 1024
 
 /**
  * Speaks to the agent at the other end of `stream`, and owns the stream from now on. Whatever the agent says is
- * checked; the first thing that is not as agreed closes the connection with an `AgentError` `protocol`.
+ * checked; the first thing that is not as agreed closes the connection with an `AgentError` `protocol`, and too
+ * long a silence with `silent`.
  */
 export function connectAgent(stream: Duplex, options: AgentOptions = {}): Agent {
   return new Connection(stream, options)
@@ -35,6 +44,10 @@ class Connection implements Agent {
   readonly #decoder = new FrameDecoder()
   readonly #processes = new Map<number, RemoteProcess>()
   readonly #settleClosed: (reason: AgentError | undefined) => void
+  readonly #liveness: Liveness
+  /** Of the ping that has not been answered yet. */
+  #pingToken: number | undefined
+  #lastToken = 0
   #waitingForDrain: (() => void)[] = []
   #lastId = 0
   #greeted = false
@@ -46,6 +59,14 @@ class Connection implements Agent {
     const { promise, resolve } = deferred<AgentError | undefined>()
     this.closed = promise
     this.#settleClosed = resolve
+    const { answerMaxMs = 10_000, silenceMaxMs = 60_000 } = options
+    this.#liveness = new Liveness(
+      { answerMaxMs, silenceMaxMs },
+      {
+        ping: () => this.#ping(),
+        onSilent: (message) => this.#finish(new AgentError('silent', `the agent does not answer: ${message}`)),
+      },
+    )
     stream.on('data', (piece: Buffer) => this.#receive(piece))
     stream.on('drain', () => this.#drained())
     stream.on('end', () => this.#finish(new AgentError('closed', 'the agent has gone')))
@@ -55,6 +76,9 @@ class Connection implements Agent {
 
   async spawn(spec: SpawnSpec): Promise<AgentProcess> {
     const description = checkedDescription(spec)
+    if (this.#processes.size >= MAX_OPEN_PROCESSES) {
+      throw new AgentError('spawn', `${this.#processes.size} processes are not over yet`, 'EAGAIN')
+    }
     while (this.#over === undefined && this.#stream.writableLength > this.#maxUnreadBytes) {
       await new Promise<void>((resolve) => this.#waitingForDrain.push(resolve))
     }
@@ -64,7 +88,11 @@ class Connection implements Agent {
     const program = spec.argv[0]?.toString() ?? ''
     const process = new RemoteProcess(
       { id, spec, program },
-      { send: (frame) => this.#send(frame), over: () => this.#processes.delete(id) },
+      {
+        send: (frame) => this.#send(frame),
+        asked: () => this.#liveness.asked(),
+        over: () => this.#processes.delete(id),
+      },
     )
     this.#processes.set(id, process)
     this.#stream.cork()
@@ -84,6 +112,7 @@ class Connection implements Agent {
       envc: Object.keys(spec.env).length,
     })
     this.#stream.uncork()
+    this.#liveness.asked()
     return process.started
   }
 
@@ -97,7 +126,16 @@ class Connection implements Agent {
     if (this.#stream.writableLength > 16 * this.#maxUnreadBytes) this.#violated('it does not read what it is sent')
   }
 
+  /** One at a time: an agent that does not answer is not sent more and more of them. */
+  #ping(): void {
+    if (this.#pingToken !== undefined) return
+    this.#lastToken = (this.#lastToken + 1) >>> 0
+    this.#pingToken = this.#lastToken
+    this.#send({ type: 'ping', token: this.#pingToken })
+  }
+
   #receive(piece: Buffer): void {
+    this.#liveness.heard()
     try {
       for (const frame of this.#decoder.decode(piece)) {
         if (this.#over !== undefined) return
@@ -117,6 +155,12 @@ class Connection implements Agent {
       return frame.version === PROTOCOL_VERSION ? undefined : `it speaks version ${frame.version} of the protocol`
     }
     if (!this.#greeted) return 'it does not greet first'
+    if (frame.type === 'ping') return 'a ping frame is not its to send'
+    if (frame.type === 'pong') {
+      if (frame.token !== this.#pingToken) return 'an answer to a ping that it was not sent'
+      this.#pingToken = undefined
+      return undefined
+    }
     const process = this.#processes.get(frame.id)
     if (process === undefined) return `it speaks of process ${frame.id}, which is none`
     switch (frame.type) {
@@ -150,6 +194,7 @@ class Connection implements Agent {
   #finish(reason: AgentError | undefined): void {
     if (this.#over !== undefined) return
     this.#over = reason ?? new AgentError('closed', 'the connection to the agent was closed')
+    this.#liveness[Symbol.dispose]()
     this.#stream.destroy()
     for (const process of this.#processes.values()) process.lose(this.#over)
     this.#processes.clear()

@@ -29,6 +29,8 @@ const FrameType = {
   started: 17,
   failed: 18,
   exited: 19,
+  ping: 72,
+  pong: 73,
 } as const
 
 const SPAWN_FLAG = { stdin: 1, terminal: 2, control: 4 } as const
@@ -50,6 +52,9 @@ export type Frame =
   | { readonly type: 'started'; readonly id: number; readonly pid: number }
   | { readonly type: 'failed'; readonly id: number; readonly stage: SpawnStage; readonly errno: number }
   | ExitedFrame
+  /** Answered at once by a `pong` with the same token. */
+  | { readonly type: 'ping'; readonly token: number }
+  | { readonly type: 'pong'; readonly token: number }
 
 export interface SpawnFrame {
   readonly type: 'spawn'
@@ -130,6 +135,12 @@ export function encodeFrame(frame: Frame): Buffer {
     }
     case 'exited':
       return encodeExited(frame)
+    case 'ping':
+    case 'pong': {
+      const bytes = header(0, FrameType[frame.type], 0, 4)
+      bytes.writeUInt32LE(frame.token, HEADER_BYTES)
+      return bytes
+    }
   }
 }
 
@@ -260,6 +271,10 @@ function decodeFrame(bytes: Buffer): Frame {
       }
     case FrameType.exited:
       return decodeExited(id, exactly(payload, 32, 'exited'))
+    case FrameType.ping:
+      return { type: 'ping', token: exactly(payload, 4, 'ping').readUInt32LE(0) }
+    case FrameType.pong:
+      return { type: 'pong', token: exactly(payload, 4, 'pong').readUInt32LE(0) }
     default:
       throw new CodecError(`a frame of type ${type}`)
   }

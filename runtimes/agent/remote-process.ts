@@ -20,6 +20,8 @@ export interface RemoteProcessOptions {
 
 export interface RemoteProcessDependencies {
   readonly send: (frame: Frame) => void
+  /** The agent has something to answer now. */
+  readonly asked: () => void
   /** Called once: the agent will not speak of this process again. */
   readonly over: () => void
 }
@@ -80,6 +82,7 @@ export class RemoteProcess implements AgentProcess {
     }
     // The tree can outlive the process, and is found by its id alone.
     this.#dependencies.send({ type: 'signal', id: this.#options.id, signal, target: to })
+    this.#dependencies.asked()
   }
 
   resize(rows: number, columns: number): void {

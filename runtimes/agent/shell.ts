@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
-import type { Agent, AgentProcess } from '../contract/agent.ts'
-import { deferred } from './deferred.ts'
+import type { Agent, AgentProcess, ExitStatus } from '../contract/agent.ts'
+import { type Deferred, deferred } from './deferred.ts'
 import { OutputTap } from './output-tap.ts'
 
 export interface ShellOptions {
@@ -12,8 +12,10 @@ export interface ShellOptions {
   readonly onBackgroundOutput?: (source: 'stdout' | 'stderr', data: Buffer) => void
   /** How long an interrupted command may take to end before the shell is ended with it. Default 1 s. */
   readonly interruptGraceMs?: number
-  /** How long the shell may take to answer at first. Default 10 s. */
+  /** How long the shell may take to start, and to answer at first. Default 10 s each. */
   readonly startTimeoutMs?: number
+  /** How long the agent may take to tell the end of a shell that it was told to kill. Default 10 s. */
+  readonly endTimeoutMs?: number
 }
 
 export interface ShellRunOptions {
@@ -62,6 +64,7 @@ export class ShellError extends Error {
 const INTERRUPT = 2
 const KILL = 9
 const INTERRUPT_AGAIN_MS = 100
+const DEFAULT_TIMEOUT_MS = 10_000
 /** A marker is a few digits; whatever is longer is not one of ours. */
 const MAX_MARKER_BYTES = 64
 
@@ -72,16 +75,39 @@ const MAX_MARKER_BYTES = 64
  */
 export async function openShell(agent: Agent, options: ShellOptions): Promise<Shell> {
   const shell = options.shell ?? 'sh'
-  const process = await agent.spawn({
+  const { startTimeoutMs = DEFAULT_TIMEOUT_MS } = options
+  const spawning = agent.spawn({
     // `-s` and not the name of a pipe: the name would stand before each of the shell's own messages.
     argv: ['/bin/sh', '-c', 'exec "$0" -s <&3 3<&-', shell],
     env: options.env,
     cwd: options.cwd,
     control: true,
   })
+  const process = await within(spawning, startTimeoutMs)
+  if (process === undefined) {
+    // Should it come up after all, nobody waits for it.
+    spawning.then((late) => late.signal(KILL, 'tree'), nothing)
+    throw new ShellError('failed', `${shell} was not started within ${startTimeoutMs} ms`)
+  }
   const session = new ShellSession(process, options)
-  await session.start(shell, options.startTimeoutMs ?? 10_000)
+  await session.start(shell, startTimeoutMs)
   return session
+}
+
+/** `undefined`: it has not settled by then. */
+async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  const late = deferred<undefined>()
+  const timer = setTimeout(() => late.resolve(undefined), ms)
+  try {
+    return await Promise.race([promise, late.promise])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+interface CommandEnd {
+  readonly exitCode: number
+  readonly shellEnded: boolean
 }
 
 class ShellSession implements Shell {
@@ -91,6 +117,10 @@ class ShellSession implements Shell {
   readonly #stderr: OutputTap
   readonly #markers: Readable
   readonly #graceMs: number
+  readonly #endTimeoutMs: number
+  /** Resolves when it has ended as far as anybody here can tell: by the agent's word, or long after a SIGKILL. */
+  readonly #gone = deferred<ExitStatus>()
+  #killTimer: NodeJS.Timeout | undefined
   #queue: Promise<unknown> = Promise.resolve()
   #frame = posixFrame
   #sequence = 0
@@ -98,20 +128,27 @@ class ShellSession implements Shell {
   #ended = false
   /** Of a marker that has not come whole yet. */
   #partial = ''
-  #onMarker: ((exitCode: number) => void) | undefined
+  #onEnd: Deferred<CommandEnd> | undefined
 
   constructor(process: AgentProcess, options: ShellOptions) {
     this.#process = process
     this.#graceMs = options.interruptGraceMs ?? 1000
+    this.#endTimeoutMs = options.endTimeoutMs ?? DEFAULT_TIMEOUT_MS
     const background = options.onBackgroundOutput
     this.#stdout = new OutputTap(process.stdout, (data) => background?.('stdout', data))
     this.#stderr = new OutputTap(process.stderr, (data) => background?.('stderr', data))
     this.#markers = process.controlOut as Readable
     this.#markers.on('data', (piece: Buffer) => this.#readMarkers(piece))
+    process.exited.then(this.#gone.resolve, this.#gone.reject)
+    this.#gone.promise.then(
+      ({ code, signal = 0 }) => this.#onEnd?.resolve({ exitCode: code ?? 128 + signal, shellEnded: true }),
+      (reason: Error) => this.#onEnd?.reject(reason),
+    )
     const settled = () => {
       this.#ended = true
+      clearTimeout(this.#killTimer)
     }
-    this.closed = process.exited.then(settled, settled)
+    this.closed = this.#gone.promise.then(settled, settled)
   }
 
   /** The first frame shows that the shell is one that can do this, and which kind it is. */
@@ -147,7 +184,7 @@ class ShellSession implements Shell {
   }
 
   async close(): Promise<void> {
-    if (!this.#ended) this.#process.signal(KILL, 'tree')
+    if (!this.#ended) this.#kill()
     await this.closed
     for (const stream of [this.#process.stdout, this.#process.stderr, this.#markers]) stream.destroy()
   }
@@ -162,12 +199,8 @@ class ShellSession implements Shell {
     this.#stdout.deliverTo(options.onStdout)
     this.#stderr.deliverTo(options.onStderr)
 
-    const marker = deferred<{ exitCode: number; shellEnded: boolean }>()
-    this.#onMarker = (exitCode) => marker.resolve({ exitCode, shellEnded: false })
-    void this.#process.exited.then(
-      (status) => marker.resolve({ exitCode: status.code ?? 128 + (status.signal ?? 0), shellEnded: true }),
-      marker.reject,
-    )
+    const marker = deferred<CommandEnd>()
+    this.#onEnd = marker
     let timedOut = false
     const stop = this.#interruptOn(options, () => {
       timedOut = true
@@ -183,7 +216,7 @@ class ShellSession implements Shell {
       return { ...end, timedOut, durationMs: performance.now() - startedAt }
     } finally {
       stop()
-      this.#onMarker = undefined
+      this.#onEnd = undefined
       this.#stdout.deliverTo(undefined)
       this.#stderr.deliverTo(undefined)
     }
@@ -201,7 +234,7 @@ class ShellSession implements Shell {
       timers.push(
         // Once more: the shell may have been about to start what should have got the first.
         setTimeout(() => this.#process.signal(INTERRUPT, 'group'), INTERRUPT_AGAIN_MS),
-        setTimeout(() => this.#process.signal(KILL, 'tree'), this.#graceMs),
+        setTimeout(() => this.#kill(), this.#graceMs),
       )
     }
     const outrun = () => {
@@ -222,10 +255,17 @@ class ShellSession implements Shell {
       const [, sequence, exitCode] = /^(\d+) (\d+)$/.exec(this.#partial.slice(0, end)) ?? []
       this.#partial = this.#partial.slice(end + 1)
       // Only a command that went looking for the descriptor can write another: it harms its own session.
-      if (Number(sequence) === this.#sequence) this.#onMarker?.(Number(exitCode))
-      else this.#process.signal(KILL, 'tree')
+      if (Number(sequence) === this.#sequence) this.#onEnd?.resolve({ exitCode: Number(exitCode), shellEnded: false })
+      else this.#kill()
     }
-    if (this.#partial.length > MAX_MARKER_BYTES) this.#process.signal(KILL, 'tree')
+    if (this.#partial.length > MAX_MARKER_BYTES) this.#kill()
+  }
+
+  #kill(): void {
+    this.#process.signal(KILL, 'tree')
+    this.#killTimer ??= setTimeout(() => {
+      this.#gone.resolve({ signal: KILL, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 })
+    }, this.#endTimeoutMs)
   }
 }
 

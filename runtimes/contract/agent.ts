@@ -61,7 +61,7 @@ export interface ExitStatus {
 }
 
 export class AgentError extends Error {
-  readonly code: 'spawn' | 'protocol' | 'closed'
+  readonly code: 'spawn' | 'protocol' | 'silent' | 'closed'
   /** For `spawn`: `ENOENT`, `EACCES`, … */
   readonly errno?: string
 

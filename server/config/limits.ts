@@ -62,6 +62,11 @@ export const limitsSchema = z.strictObject({
   /** How long a command's output may stay silent after its end, held open by a process it left behind. */
   outputGraceMs: ms(250, 0),
 
+  /** How long the agent of a sandbox may say nothing after it was asked something; then the sandbox is ended. */
+  agentAnswerMaxMs: ms(10_000),
+  /** The same where nothing is asked of it but whether it is there. */
+  agentSilenceMaxMs: ms(60_000),
+
   /** Open ones, in one sandbox. */
   maxSessionsPerSandbox: count(64),
   /** Closed ones included: they stay listed for the life of the sandbox. */

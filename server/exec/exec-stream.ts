@@ -4,11 +4,10 @@ import type { AgentProcess } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
-import { timedOut } from './exec.ts'
 import { mergedOutput } from './merged-output.ts'
-import { CappedOutput } from './output.ts'
 import { isNotStarted, startProcess } from './process.ts'
 import { execExit } from './result.ts'
+import { timedOutSilently } from './timed-out.ts'
 
 export interface StreamContext {
   readonly limits: Limits
@@ -37,13 +36,12 @@ export async function* execStream(
   const { process, startedAtMs } = started
   try {
     onStart?.(process, started.kill)
-    yield* mergedOutput(process, limits.outputGraceMs)
-    const status = await process.exited
+    yield* mergedOutput(process, started.exited, limits.outputGraceMs)
+    const status = await started.exited
     const durationMs = performance.now() - startedAtMs
     if (started.timedOut()) {
       // The output itself has gone out already.
-      const nothing = new CappedOutput(0)
-      throw timedOut(command.timeoutMs, { status, stdout: nothing, stderr: nothing, durationMs }, limits)
+      throw timedOutSilently(command.timeoutMs, { status, durationMs }, limits)
     }
     signal.throwIfAborted()
     if (reportExit) yield { exit: execExit(status, durationMs) }

@@ -1,13 +1,13 @@
-import { create, type MessageInitShape } from '@bufbuild/protobuf'
-import { type ExecResult, ExecResultSchema } from '../../proto/index.ts'
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import type { ExecResultSchema } from '../../proto/index.ts'
 import type { AgentProcess } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
-import { CroftError } from '../errors/croft-error.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
 import { CappedOutput, ended } from './output.ts'
 import { isNotStarted, MAX_GRACES, startProcess } from './process.ts'
-import { execResult, notStartedResult, type Outcome } from './result.ts'
+import { execResult, notStartedResult } from './result.ts'
+import { timedOut } from './timed-out.ts'
 
 /**
  * Runs a command to its end and gives back what it printed, up to the cap. Throws DEADLINE_EXCEEDED with the
@@ -28,7 +28,7 @@ export async function exec(
   process.stderr.on('data', (chunk: Buffer) => stderr.add(chunk))
   const outputEnded = Promise.all([ended(process.stdout), ended(process.stderr)])
   try {
-    const status = await process.exited
+    const status = await started.exited
     await quiet(process, outputEnded, limits.outputGraceMs)
     const outcome = { status, stdout, stderr, durationMs: performance.now() - startedAtMs }
     if (started.timedOut()) throw timedOut(command.timeoutMs, outcome, limits)
@@ -36,15 +36,6 @@ export async function exec(
   } finally {
     started.done()
   }
-}
-
-/** The error of a command that outran its timeout. */
-export function timedOut(timeoutMs: number, outcome: Outcome, limits: Limits): CroftError {
-  const partial: ExecResult = create(ExecResultSchema, execResult(outcome, limits.maxPartialOutputBytes))
-  return new CroftError('DEADLINE_EXCEEDED', `the command did not end within ${timeoutMs / 1000} s and was killed`, {
-    reason: 'command_timeout',
-    detail: { schema: ExecResultSchema, message: partial },
-  })
 }
 
 /**

@@ -16,7 +16,11 @@ const MAX_WAITING_BYTES = 256 * 1024
  * behind may hold them open, when they have been silent for `graceMs` after its end. Rejects when the sandbox is
  * gone.
  */
-export async function* mergedOutput(process: AgentProcess, graceMs: number): AsyncGenerator<OutputPiece> {
+export async function* mergedOutput(
+  process: Pick<AgentProcess, 'stdout' | 'stderr'>,
+  whenExited: Promise<ExitStatus>,
+  graceMs: number,
+): AsyncGenerator<OutputPiece> {
   const waiting: OutputPiece[] = []
   let waitingBytes = 0
   let open = 2
@@ -45,7 +49,7 @@ export async function* mergedOutput(process: AgentProcess, graceMs: number): Asy
   }
   listen(process.stdout, ExecOutput_OutputType.STDOUT)
   listen(process.stderr, ExecOutput_OutputType.STDERR)
-  process.exited.then(
+  whenExited.then(
     (status) => {
       exited = status
       wake()

@@ -1,8 +1,10 @@
 import { AgentError, type AgentProcess, type ExitStatus } from '../../runtimes/contract/agent.ts'
+import { deferred } from '../concurrency/deferred.ts'
 import type { Limits } from '../config/limits.ts'
-import { CroftError, invalid, printable } from '../errors/croft-error.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
+import { type NotStarted, notStarted } from './not-started.ts'
+import { timedOutSilently } from './timed-out.ts'
 
 const SIGTERM = 15
 const SIGKILL = 9
@@ -14,11 +16,13 @@ export const MAX_GRACES = 8
 export interface StartedProcess {
   readonly process: AgentProcess
   readonly startedAtMs: number
+  /** As the process's own; and resolves without the agent's word where that is overdue after a SIGKILL. */
+  readonly exited: Promise<ExitStatus>
   /** Set when it ran out of time and was told to end. */
   readonly timedOut: () => boolean
   /** Ends the command with all that came from it: SIGTERM, and SIGKILL for what is there still after the grace. */
   readonly kill: () => void
-  /** To be called once, when it is over: the timers go. */
+  /** To be called once, when nobody waits for it any more: what it holds goes when it is over. */
   readonly done: () => void
 }
 
@@ -32,84 +36,100 @@ export async function startProcess(
   { limits, signal }: { limits: Limits; signal: AbortSignal },
 ): Promise<StartedProcess | NotStarted> {
   running.beginCommand()
-  let process: AgentProcess
-  try {
-    process = await running.agent.spawn(spec)
-  } catch (error) {
-    running.endCommand()
-    if (error instanceof AgentError && error.code === 'spawn') return notStarted(error, spec)
-    throw error
-  }
-  const startedAtMs = performance.now()
-  if (input !== undefined) feed(process, input)
-
+  const askedAtMs = performance.now()
+  const impatient = deferred<undefined>()
+  const overdue = deferred<ExitStatus>()
+  let process: AgentProcess | undefined
   let timedOut = false
   let killTimer: NodeJS.Timeout | undefined
   const kill = () => {
-    if (killTimer !== undefined) return
-    process.signal(SIGTERM, 'tree')
-    killTimer = setTimeout(() => process.signal(SIGKILL, 'tree'), limits.killGraceMs)
+    if (process === undefined) impatient.resolve(undefined)
+    if (process === undefined || killTimer !== undefined) return
+    const killed = process
+    killed.signal(SIGTERM, 'tree')
+    killTimer = setTimeout(() => {
+      killed.signal(SIGKILL, 'tree')
+      killTimer = setTimeout(() => overdue.resolve(KILLED), limits.agentAnswerMaxMs)
+    }, limits.killGraceMs)
   }
   const timer = setTimeout(() => {
     timedOut = true
     kill()
   }, timeoutMs)
   signal.addEventListener('abort', kill, { once: true })
+  const letGo = () => {
+    clearTimeout(timer)
+    clearTimeout(killTimer)
+    signal.removeEventListener('abort', kill)
+  }
+
+  const spawning = running.agent.spawn(spec)
+  try {
+    process = await Promise.race([spawning, impatient.promise])
+  } catch (error) {
+    letGo()
+    running.endCommand()
+    if (error instanceof AgentError && error.code === 'spawn') return notStarted(error, spec)
+    throw error
+  }
+  if (process === undefined) {
+    letGo()
+    abandon(spawning, () => running.endCommand())
+    if (!timedOut) throw signal.reason
+    throw timedOutSilently(timeoutMs, { status: KILLED, durationMs: performance.now() - askedAtMs }, limits)
+  }
+  const started = process
+  if (input !== undefined) feed(started, input)
   if (signal.aborted) kill()
 
+  let over = false
+  let finished = false
+  const settle = () => {
+    over = true
+  }
+  started.exited.then(settle, settle)
+  const exited = Promise.race([started.exited, overdue.promise])
+  // Whoever waits gets the reason; a caller that was left early does not wait.
+  exited.catch(() => undefined)
+  const finish = () => {
+    // The command itself heeded SIGTERM; what it had started may not have.
+    if (killTimer !== undefined) started.signal(SIGKILL, 'tree')
+    finished = true
+    letGo()
+    running.endCommand()
+  }
   return {
-    process,
-    startedAtMs,
+    process: started,
+    startedAtMs: performance.now(),
+    exited,
     timedOut: () => timedOut,
-    kill,
+    kill: () => {
+      // What it left behind on purpose is no longer this command's to end.
+      if (!finished) kill()
+    },
     done: () => {
-      clearTimeout(timer)
-      if (killTimer !== undefined) {
-        clearTimeout(killTimer)
-        // The command itself heeded SIGTERM; what it had started may not have.
-        process.signal(SIGKILL, 'tree')
-      }
-      signal.removeEventListener('abort', kill)
-      running.endCommand()
+      if (over) finish()
+      else started.exited.then(finish, finish)
     },
   }
-}
-
-/** The program could not be started: what a shell would have said, and the code it would have given. */
-export interface NotStarted {
-  readonly exitCode: number
-  readonly message: string
 }
 
 export function isNotStarted(started: StartedProcess | NotStarted): started is NotStarted {
   return 'exitCode' in started
 }
 
-/** 128 and the signal's number, as shells have it. */
-export function exitCodeOf({ code, signal }: ExitStatus): number {
-  return code ?? 128 + (signal ?? 0)
-}
+const KILLED: ExitStatus = { signal: SIGKILL, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 }
 
-function notStarted({ errno = '' }: AgentError, { argv, cwd }: Command['spec']): NotStarted {
-  const program = printable(String(argv[0]))
-  switch (errno) {
-    case 'ENOENT':
-      return { exitCode: 127, message: `${program}: no such program, or no working directory ${printable(cwd)}\n` }
-    case 'EACCES':
-    case 'EPERM':
-    case 'ENOEXEC':
-    case 'EISDIR':
-    case 'ENOTDIR':
-    case 'ELOOP':
-    case 'ETXTBSY':
-      return { exitCode: 126, message: `${program}: cannot be run (${errno})\n` }
-    case 'E2BIG':
-      throw invalid('argv', 'and env are too large together')
-    case 'ENAMETOOLONG':
-      throw invalid('argv[0]', 'or workdir is too long')
-    default:
-      throw new CroftError('RESOURCE_EXHAUSTED', `${program} cannot be started (${errno})`, { reason: errno })
-  }
+/** Nobody waits for its start any more. Where it starts yet it is killed, and it counts until it is over. */
+function abandon(spawning: Promise<AgentProcess>, onOver: () => void): void {
+  spawning
+    .then((process) => {
+      process.stdout.resume()
+      process.stderr.resume()
+      process.signal(SIGKILL, 'tree')
+      return process.exited
+    })
+    .then(onOver, onOver)
 }
 
 /** A command may end, or close its stdin, without having read it all: that is no failure. */

@@ -3,8 +3,8 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ExecExitSchema, ExecResultSchema } from '../../proto/index.ts'
 import type { ExitStatus } from '../../runtimes/contract/agent.ts'
 import { durationOf } from '../api/wire-time.ts'
+import type { NotStarted } from './not-started.ts'
 import { type CappedOutput, outputText } from './output.ts'
-import { exitCodeOf, type NotStarted } from './process.ts'
 
 export interface Outcome {
   readonly status: ExitStatus
@@ -39,6 +39,11 @@ export function notStartedResult({ exitCode, message }: NotStarted): MessageInit
 
 export function execExit(status: ExitStatus, durationMs: number): MessageInitShape<typeof ExecExitSchema> {
   return { exitCode: exitCodeOf(status), signal: signalName(status.signal), duration: durationOf(durationMs) }
+}
+
+/** 128 and the signal's number, as shells have it. */
+function exitCodeOf({ code, signal }: ExitStatus): number {
+  return code ?? 128 + (signal ?? 0)
 }
 
 function part(output: CappedOutput, maxBytes: number) {

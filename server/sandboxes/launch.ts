@@ -19,6 +19,8 @@ export interface LaunchDependencies {
   readonly hostUids: HostUids | undefined
   /** Of each process inside. */
   readonly maxOpenFiles: number
+  /** How long the agent may be silent. */
+  readonly silence: { readonly answerMaxMs: number; readonly silenceMaxMs: number }
   readonly log: Logger
 }
 
@@ -29,7 +31,7 @@ export interface LaunchDependencies {
 export async function launch(
   sandbox: SandboxRecord,
   runtime: Runtime,
-  { instance, views, device, mountDirs, hostUids, maxOpenFiles, log }: LaunchDependencies,
+  { instance, views, device, mountDirs, hostUids, maxOpenFiles, silence, log }: LaunchDependencies,
 ): Promise<RunningParts> {
   const undo = new Undo()
   try {
@@ -59,7 +61,7 @@ export async function launch(
       network: { mode: 'off' },
     })
     undo.add(() => launched.stop())
-    return { sandboxId: sandbox.id, hostUid, launched, agent: connectAgent(launched.stream), view }
+    return { sandboxId: sandbox.id, hostUid, launched, agent: connectAgent(launched.stream, silence), view }
   } catch (error) {
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error

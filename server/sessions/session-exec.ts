@@ -10,9 +10,9 @@ import { durationOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, printable } from '../errors/croft-error.ts'
 import { checkShellCommand } from '../exec/command.ts'
-import { timedOut } from '../exec/exec.ts'
 import { CappedOutput } from '../exec/output.ts'
 import { execResult } from '../exec/result.ts'
+import { timedOut, timedOutSilently } from '../exec/timed-out.ts'
 import { parseTimeout } from '../exec/timeout.ts'
 import type { Sessions } from './sessions.ts'
 
@@ -63,9 +63,7 @@ export async function* sessionExecStream(
   }
   const result = await running
   if (result.timedOut) {
-    const nothing = new CappedOutput(0)
-    const outcome = { ...outcomeOf(result), stdout: nothing, stderr: nothing }
-    throw timedOut(parseTimeout(request.timeout, limits), outcome, limits)
+    throw timedOutSilently(parseTimeout(request.timeout, limits), outcomeOf(result), limits)
   }
   if (request.reportExit) yield { exit: { exitCode: result.exitCode, duration: durationOf(result.durationMs) } }
 }

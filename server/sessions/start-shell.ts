@@ -1,5 +1,6 @@
 import { openShell, type Shell, ShellError } from '../../runtimes/agent/shell.ts'
 import type { Agent } from '../../runtimes/contract/agent.ts'
+import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid, printable } from '../errors/croft-error.ts'
 import { WORKSPACE } from '../sandboxes/running.ts'
 
@@ -11,11 +12,18 @@ export async function startShell(
   agent: Agent,
   wanted: string,
   env: Readonly<Record<string, string>>,
+  limits: Limits,
 ): Promise<{ shell: Shell; path: string }> {
   let failure: ShellError | undefined
   for (const path of wanted === '' ? DEFAULT_SHELLS : [wanted]) {
     try {
-      return { path, shell: await openShell(agent, { shell: path, env: { ...env, SHELL: path }, cwd: WORKSPACE }) }
+      const options = {
+        shell: path,
+        env: { ...env, SHELL: path },
+        cwd: WORKSPACE,
+        endTimeoutMs: limits.agentAnswerMaxMs,
+      }
+      return { path, shell: await openShell(agent, options) }
     } catch (error) {
       if (!(error instanceof ShellError)) throw error
       failure = error

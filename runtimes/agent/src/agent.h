@@ -30,6 +30,8 @@ enum frame_type {
   FRAME_STARTED = 17,
   FRAME_FAILED = 18,
   FRAME_EXITED = 19,
+  FRAME_PING = 72,   /* to the agent */
+  FRAME_PONG = 73,
 };
 
 /* A channel's number is the descriptor's number in the process. */

@@ -91,6 +91,10 @@ static void handle(const struct frame *f)
   case FRAME_RESIZE:
     if (p != NULL) resize(p, f);
     break;
+  case FRAME_PING:
+    if (f->length != 4) die("agent: a malformed PING");
+    send_frame(0, FRAME_PONG, 0, f->payload, 4);
+    break;
   default:
     die("agent: an unknown frame");
   }

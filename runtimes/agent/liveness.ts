@@ -1,0 +1,85 @@
+export interface LivenessOptions {
+  /** How long the agent may say nothing at all after it was asked something. */
+  readonly answerMaxMs: number
+  /** How long it may say nothing at all when nobody asks it anything but whether it is there. */
+  readonly silenceMaxMs: number
+}
+
+export interface LivenessDependencies {
+  /** Asks it whether it is there. */
+  readonly ping: () => void
+  /** Called once; it has been silent for too long. */
+  readonly onSilent: (message: string) => void
+}
+
+/** Pings in the time that an agent may be silent. */
+const PINGS_IN_SILENCE = 4
+
+/**
+ * Whether the agent still speaks. Any frame counts: what it says is judged elsewhere. It is pinged before it is
+ * judged, so an agent that has nothing to say, since a program starts slowly, is not one that does not answer.
+ */
+export class Liveness implements Disposable {
+  readonly #options: LivenessOptions
+  readonly #dependencies: LivenessDependencies
+  readonly #idle: NodeJS.Timeout
+  #heardAtMs = performance.now()
+  #askedAtMs: number | undefined
+  #question: NodeJS.Timeout | undefined
+  #over = false
+
+  constructor(options: LivenessOptions, dependencies: LivenessDependencies) {
+    this.#options = options
+    this.#dependencies = dependencies
+    this.#idle = setInterval(() => this.#checkIdle(), options.silenceMaxMs / PINGS_IN_SILENCE)
+    this.#idle.unref()
+  }
+
+  heard(): void {
+    this.#heardAtMs = performance.now()
+    this.#askedAtMs = undefined
+  }
+
+  asked(): void {
+    if (this.#over || this.#askedAtMs !== undefined) return
+    this.#askedAtMs = performance.now()
+    this.#question ??= this.#later(this.#options.answerMaxMs / 2)
+  }
+
+  [Symbol.dispose](): void {
+    this.#over = true
+    clearInterval(this.#idle)
+    clearTimeout(this.#question)
+  }
+
+  #later(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.#checkQuestion(), ms).unref()
+  }
+
+  #checkQuestion(): void {
+    this.#question = undefined
+    if (this.#over || this.#askedAtMs === undefined) return
+    const { answerMaxMs } = this.#options
+    const leftMs = this.#askedAtMs + answerMaxMs - performance.now()
+    if (leftMs > 0) {
+      this.#dependencies.ping()
+      this.#question = this.#later(leftMs)
+      return
+    }
+    this.#judge(() => this.#askedAtMs !== undefined, `it did not answer within ${answerMaxMs / 1000} s`)
+  }
+
+  #checkIdle(): void {
+    const { silenceMaxMs } = this.#options
+    const isSilent = () => performance.now() - this.#heardAtMs >= silenceMaxMs
+    if (isSilent()) this.#judge(isSilent, `it has been silent for ${silenceMaxMs / 1000} s`)
+    else this.#dependencies.ping()
+  }
+
+  /** Where we were the ones that did not come to it, its answer is in the socket: sockets are read before this. */
+  #judge(isSilent: () => boolean, message: string): void {
+    setImmediate(() => {
+      if (!this.#over && isSilent()) this.#dependencies.onSilent(message)
+    })
+  }
+}
