@@ -1,4 +1,4 @@
-import type { CommandOutcome } from './errors.ts'
+import type { CommandOutcome, CommandUsage } from './errors.ts'
 
 /** A piece of output, as it came. `text` has whole characters: one cut in two comes with the next piece. */
 export interface OutputEvent {
@@ -11,6 +11,14 @@ export interface CommandResult extends CommandOutcome {
   /** The bytes as they were. */
   readonly stdoutBytes: Uint8Array
   readonly stderrBytes: Uint8Array
+}
+
+export interface CommandEnd {
+  readonly exitCode: number
+  readonly signal: string
+  readonly durationMs: number
+  readonly oomKilled?: boolean
+  readonly usage?: CommandUsage
 }
 
 /** What an iterator may leave unread before the command is made to wait. */
@@ -26,7 +34,8 @@ export class CommandOutput {
   readonly #kept = { stdout: 0, stderr: 0 }
   readonly #decoders = { stdout: utf8(), stderr: utf8() }
   readonly #readers = new Set<Reader>()
-  #truncated = false
+  /** Whose end is missing. */
+  readonly #cut = new Set<OutputEvent['type']>()
   #ended: { error?: unknown } | undefined
 
   /** `maxBytes`: how much of stdout, and of stderr, is kept. */
@@ -38,10 +47,18 @@ export class CommandOutput {
     return { type, data, text: this.#decoders[type].decode(data, { stream: true }) }
   }
 
+  /** To be asked at the end: where the output stops in the middle of a character, what is left of it. */
+  remains(): OutputEvent[] {
+    return (['stdout', 'stderr'] as const).flatMap((type) => {
+      const rest = this.#decoders[type].decode()
+      return rest === '' ? [] : [{ type, data: new Uint8Array(), text: rest }]
+    })
+  }
+
   async push(event: OutputEvent): Promise<void> {
     const room = this.#maxBytes - this.#kept[event.type]
     const kept = event.data.length <= room ? event : { ...event, data: event.data.subarray(0, Math.max(room, 0)) }
-    if (kept !== event) this.#truncated = true
+    if (kept !== event) this.#cut.add(event.type)
     if (kept.data.length > 0) this.#events.push(kept)
     this.#kept[event.type] += kept.data.length
     for (const reader of this.#readers) await reader.push(event)
@@ -52,16 +69,18 @@ export class CommandOutput {
     for (const reader of this.#readers) reader.end(this.#ended)
   }
 
-  outcome(exit: { exitCode: number; signal: string; durationMs: number }): CommandResult {
+  outcome(exit: CommandEnd): CommandResult {
     const stdoutBytes = this.#bytes('stdout')
     const stderrBytes = this.#bytes('stderr')
     return {
       exitCode: exit.exitCode,
-      stdout: stdoutBytes.toString('utf8'),
-      stderr: stderrBytes.toString('utf8'),
+      stdout: text(stdoutBytes, this.#cut.has('stdout')),
+      stderr: text(stderrBytes, this.#cut.has('stderr')),
       ...(exit.signal === '' ? {} : { signal: exit.signal }),
       durationMs: exit.durationMs,
-      truncated: this.#truncated,
+      truncated: this.#cut.size > 0,
+      oomKilled: exit.oomKilled ?? false,
+      ...(exit.usage === undefined ? {} : { usage: exit.usage }),
       stdoutBytes,
       stderrBytes,
     }
@@ -146,6 +165,11 @@ class Reader {
       })
     }
   }
+}
+
+/** A character that was cut in two is left out. */
+function text(bytes: Buffer, cut: boolean): string {
+  return cut ? utf8().decode(bytes, { stream: true }) : bytes.toString('utf8')
 }
 
 function utf8() {

@@ -112,7 +112,20 @@ export interface CommandOutcome {
   readonly durationMs: number
   /** The output was longer than the cap; its end is missing. */
   readonly truncated: boolean
+  /** It failed, and while it ran the kernel ended a process of the sandbox for want of memory. */
+  readonly oomKilled: boolean
+  /** Of the command and of what it waited for; absent for a session's commands and where it was cut short. */
+  readonly usage?: CommandUsage
 }
+
+export interface CommandUsage {
+  readonly cpuUserMs: number
+  readonly cpuSystemMs: number
+  /** The most that one of its processes had in memory at a time. */
+  readonly peakMemoryBytes: number
+}
+
+const MORE_MEMORY = 'Give the sandbox more memory: resources.memoryBytes, or --memory'
 
 /** The command ended with another code than 0 and `check` was set. Has the result's shape. */
 export class CommandFailedError extends CroftError implements CommandOutcome {
@@ -124,9 +137,11 @@ export class CommandFailedError extends CroftError implements CommandOutcome {
   declare readonly signal?: string
   readonly durationMs: number
   readonly truncated: boolean
+  readonly oomKilled: boolean
+  declare readonly usage?: CommandUsage
 
   constructor(command: string, result: CommandOutcome, options?: ErrorDetails) {
-    super('command_failed', failureText(command, result), { remedy: '', ...options })
+    super('command_failed', failureText(command, result), { remedy: result.oomKilled ? MORE_MEMORY : '', ...options })
     this.command = command
     this.result = result
     this.exitCode = result.exitCode
@@ -135,6 +150,8 @@ export class CommandFailedError extends CroftError implements CommandOutcome {
     if (result.signal !== undefined) this.signal = result.signal
     this.durationMs = result.durationMs
     this.truncated = result.truncated
+    this.oomKilled = result.oomKilled
+    if (result.usage !== undefined) this.usage = result.usage
   }
 }
 
@@ -269,7 +286,8 @@ function withoutFullStop(text: string): string {
 function failureText(command: string, result: CommandOutcome): string {
   const how = result.signal === undefined ? `exited with code ${result.exitCode}` : `was ended by ${result.signal}`
   const lastWords = lastLine(result.stderr)
-  return `The command ${quote(command)} ${how}${lastWords === '' ? '' : `: ${lastWords}`}`
+  const why = result.oomKilled ? ' when the sandbox was out of memory' : ''
+  return `The command ${quote(command)} ${how}${why}${lastWords === '' ? '' : `: ${lastWords}`}`
 }
 
 function quote(command: string): string {

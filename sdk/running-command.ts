@@ -1,5 +1,5 @@
-import { type ExecOutput, ExecOutput_OutputType } from '../proto/index.ts'
-import { CommandOutput, type CommandResult, type OutputEvent } from './command-output.ts'
+import { type ExecExit, type ExecOutput, ExecOutput_OutputType } from '../proto/index.ts'
+import { type CommandEnd, CommandOutput, type CommandResult, type OutputEvent } from './command-output.ts'
 import { msFrom } from './durations.ts'
 import { CommandFailedError, CommandTimeoutError, InternalError, TimeoutError } from './errors.ts'
 
@@ -60,16 +60,16 @@ async function collect(
   options: WatchOptions,
 ): Promise<CommandResult> {
   const startedAt = performance.now()
-  let exit: { exitCode: number; signal: string; durationMs: number } | undefined
+  let exit: CommandEnd | undefined
   try {
     for await (const message of open()) {
       if (message.exit !== undefined) {
-        const { exitCode, signal, duration } = message.exit
-        exit = { exitCode, signal, durationMs: msFrom(duration) }
+        exit = endFromWire(message.exit)
       } else {
         await take(output.toEvent(streamOf(message), message.data), output, options)
       }
     }
+    for (const event of output.remains()) await take(event, output, options)
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error
     const durationMs = performance.now() - startedAt
@@ -87,6 +87,26 @@ async function take(event: OutputEvent, output: CommandOutput, options: WatchOpt
   const callback = event.type === 'stdout' ? options.onStdout : options.onStderr
   if (callback !== undefined) await callback(event.text, event.data)
   await output.push(event)
+}
+
+function endFromWire({ exitCode, signal, duration, oomKilled, ...usage }: ExecExit): CommandEnd {
+  const { cpuUser, cpuSystem, peakMemoryBytes } = usage
+  return {
+    exitCode,
+    signal,
+    durationMs: msFrom(duration),
+    oomKilled,
+    // A server that does not count says nothing of it.
+    ...(cpuUser === undefined
+      ? {}
+      : {
+          usage: {
+            cpuUserMs: msFrom(cpuUser),
+            cpuSystemMs: msFrom(cpuSystem),
+            peakMemoryBytes: Number(peakMemoryBytes),
+          },
+        }),
+  }
 }
 
 function streamOf(message: ExecOutput): OutputEvent['type'] {

@@ -44,7 +44,7 @@ export async function* execStream(
       throw timedOutSilently(command.timeoutMs, { status, durationMs }, limits)
     }
     signal.throwIfAborted()
-    if (reportExit) yield { exit: execExit(status, durationMs) }
+    if (reportExit) yield { exit: execExit({ status, durationMs, oomKilled: await started.oomKilled(status) }) }
   } finally {
     // Left early, because nobody reads any more: then the command has no purpose.
     if (signal.aborted) started.kill()

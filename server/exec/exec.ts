@@ -30,7 +30,8 @@ export async function exec(
   try {
     const status = await started.exited
     await quiet(process, outputEnded, limits.outputGraceMs)
-    const outcome = { status, stdout, stderr, durationMs: performance.now() - startedAtMs }
+    const durationMs = performance.now() - startedAtMs
+    const outcome = { status, stdout, stderr, durationMs, oomKilled: await started.oomKilled(status) }
     if (started.timedOut()) throw timedOut(command.timeoutMs, outcome, limits)
     return execResult(outcome, limits.maxUnaryOutputBytes)
   } finally {

@@ -18,6 +18,8 @@ export interface StartedProcess {
   readonly startedAtMs: number
   /** As the process's own; and resolves without the agent's word where that is overdue after a SIGKILL. */
   readonly exited: Promise<ExitStatus>
+  /** Whether it failed for want of memory, as far as that can be told. To be asked when it has ended. */
+  readonly oomKilled: (status: ExitStatus) => Promise<boolean>
   /** Set when it ran out of time and was told to end. */
   readonly timedOut: () => boolean
   /** Ends the command with all that came from it: SIGTERM, and SIGKILL for what is there still after the grace. */
@@ -63,6 +65,7 @@ export async function startProcess(
     signal.removeEventListener('abort', kill)
   }
 
+  const oomWatch = watchOom(running)
   const spawning = running.agent.spawn(spec)
   try {
     process = await Promise.race([spawning, impatient.promise])
@@ -102,6 +105,7 @@ export async function startProcess(
     process: started,
     startedAtMs: performance.now(),
     exited,
+    oomKilled: oomWatch,
     timedOut: () => timedOut,
     kill: () => {
       // What it left behind on purpose is no longer this command's to end.
@@ -119,6 +123,26 @@ export function isNotStarted(started: StartedProcess | NotStarted): started is N
 }
 
 const KILLED: ExitStatus = { signal: SIGKILL, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 }
+
+/**
+ * From now on. One that succeeded was not killed, and needs no look; of several that failed at the same time it
+ * cannot be told whose process it was.
+ */
+function watchOom(running: Running): (status: ExitStatus) => Promise<boolean> {
+  const before = countOr(running.oomKills(), 0)
+  return async ({ code }) => {
+    if (code === 0) return false
+    return (await countOr(running.oomKills(), 0)) > (await before)
+  }
+}
+
+/** A sandbox that ends meanwhile has no count any more. */
+function countOr(count: Promise<number | undefined>, otherwise: number): Promise<number> {
+  return count.then(
+    (known) => known ?? otherwise,
+    () => otherwise,
+  )
+}
 
 /** Nobody waits for its start any more. Where it starts yet it is killed, and it counts until it is over. */
 function abandon(spawning: Promise<AgentProcess>, onOver: () => void): void {

@@ -7,15 +7,19 @@ import type { NotStarted } from './not-started.ts'
 import { type CappedOutput, outputText } from './output.ts'
 
 export interface Outcome {
-  readonly status: ExitStatus
+  readonly status: Pick<ExitStatus, 'code' | 'signal'> & Partial<Usage>
   readonly stdout: CappedOutput
   readonly stderr: CappedOutput
   readonly durationMs: number
+  readonly oomKilled?: boolean
 }
+
+/** Absent where nobody counted, as for a command of a shell that is kept. */
+type Usage = Pick<ExitStatus, 'cpuUserUs' | 'cpuSystemUs' | 'maxRssBytes'>
 
 /** At most `maxBytes` of stdout, and of stderr. */
 export function execResult(
-  { status, stdout, stderr, durationMs }: Outcome,
+  { status, stdout, stderr, durationMs, oomKilled = false }: Outcome,
   maxBytes: number,
 ): MessageInitShape<typeof ExecResultSchema> {
   const out = part(stdout, maxBytes)
@@ -28,6 +32,8 @@ export function execResult(
     signal: signalName(status.signal),
     stdoutTruncated: out.truncated,
     stderrTruncated: err.truncated,
+    ...usageOf(status),
+    oomKilled,
     ...(out.bytes === undefined ? {} : { stdoutBytes: out.bytes }),
     ...(err.bytes === undefined ? {} : { stderrBytes: err.bytes }),
   }
@@ -37,12 +43,30 @@ export function notStartedResult({ exitCode, message }: NotStarted): MessageInit
   return { stderr: message, exitCode, duration: durationOf(0) }
 }
 
-export function execExit(status: ExitStatus, durationMs: number): MessageInitShape<typeof ExecExitSchema> {
-  return { exitCode: exitCodeOf(status), signal: signalName(status.signal), duration: durationOf(durationMs) }
+export function execExit({
+  status,
+  durationMs,
+  oomKilled = false,
+}: Omit<Outcome, 'stdout' | 'stderr'>): MessageInitShape<typeof ExecExitSchema> {
+  return {
+    exitCode: exitCodeOf(status),
+    signal: signalName(status.signal),
+    duration: durationOf(durationMs),
+    ...usageOf(status),
+    oomKilled,
+  }
+}
+
+function usageOf({ cpuUserUs, cpuSystemUs, maxRssBytes }: Partial<Usage>) {
+  return {
+    ...(cpuUserUs === undefined ? {} : { cpuUser: durationOf(cpuUserUs / 1000) }),
+    ...(cpuSystemUs === undefined ? {} : { cpuSystem: durationOf(cpuSystemUs / 1000) }),
+    ...(maxRssBytes === undefined ? {} : { peakMemoryBytes: BigInt(maxRssBytes) }),
+  }
 }
 
 /** 128 and the signal's number, as shells have it. */
-function exitCodeOf({ code, signal }: ExitStatus): number {
+function exitCodeOf({ code, signal }: Pick<ExitStatus, 'code' | 'signal'>): number {
   return code ?? 128 + (signal ?? 0)
 }
 

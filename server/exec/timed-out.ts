@@ -1,6 +1,5 @@
 import { create } from '@bufbuild/protobuf'
 import { type ExecResult, ExecResultSchema } from '../../proto/index.ts'
-import type { ExitStatus } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError } from '../errors/croft-error.ts'
 import { CappedOutput } from './output.ts'
@@ -18,7 +17,7 @@ export function timedOut(timeoutMs: number, outcome: Outcome, limits: Limits): C
 /** The same where there is no output to tell of: it has gone out already, or there was none. */
 export function timedOutSilently(
   timeoutMs: number,
-  { status, durationMs }: { status: ExitStatus; durationMs: number },
+  { status, durationMs }: Pick<Outcome, 'status' | 'durationMs'>,
   limits: Limits,
 ): CroftError {
   const nothing = new CappedOutput(0)

@@ -61,7 +61,15 @@ export async function launch(
       network: { mode: 'off' },
     })
     undo.add(() => launched.stop())
-    return { sandboxId: sandbox.id, hostUid, launched, agent: connectAgent(launched.stream, silence), view }
+    const memoryLimited = sandbox.limits.memoryBytes !== undefined
+    return {
+      sandboxId: sandbox.id,
+      hostUid,
+      launched,
+      agent: connectAgent(launched.stream, silence),
+      view,
+      memoryLimited,
+    }
   } catch (error) {
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error

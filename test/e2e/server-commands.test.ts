@@ -1,6 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf'
 import { BinaryReader } from '@bufbuild/protobuf/wire'
-import { AnySchema, anyUnpack } from '@bufbuild/protobuf/wkt'
+import { AnySchema, anyUnpack, type Duration } from '@bufbuild/protobuf/wkt'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import {
   type ExecOutput,
@@ -53,6 +53,10 @@ function text(outputs: readonly ExecOutput[], type: Output): string {
   return Buffer.concat(outputs.filter((output) => output.type === type).map(({ data }) => data)).toString()
 }
 
+function durationMs(duration: Duration | undefined): number {
+  return Number(duration?.seconds) * 1000 + Number(duration?.nanos) / 1e6
+}
+
 /** Processes inside with this command line. */
 async function running(commandLine: string): Promise<number> {
   const argv = ['pgrep', '--count', '--exact', '--full', commandLine].map(bytes)
@@ -64,6 +68,16 @@ describe('a command', () => {
     const result = await wire.sandboxes.exec({ sandboxId, command: 'echo out; echo err >&2; exit 3' })
     expect(result).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: '', stdoutTruncated: false })
     expect(result.duration).toBeDefined()
+  })
+
+  it('tells what it used, what it waited for included, unary or streamed', async () => {
+    const command = "head -c 50000000 /dev/zero | tr '\\0' x | tail -c 50000000 | wc -c; exit 1"
+    const { exit } = (await collect(wire.sandboxes.execStream({ sandboxId, command, reportExit: true }))).at(-1) ?? {}
+    for (const used of [await wire.sandboxes.exec({ sandboxId, command }), exit]) {
+      expect(durationMs(used?.cpuUser) + durationMs(used?.cpuSystem)).toBeGreaterThan(5)
+      expect(Number(used?.peakMemoryBytes)).toBeGreaterThan(50_000_000)
+      expect(used?.oomKilled).toBe(false)
+    }
   })
 
   it('that a signal ended has 128 and its number', async () => {

@@ -60,7 +60,7 @@ export async function passThrough(
   flags: ExecFlags & { readonly json?: boolean },
   streams: { readonly stdin: RunOptions['stdin'] | undefined; readonly signal: AbortSignal },
 ): Promise<CommandResult> {
-  return await sandbox.run(command, {
+  const result = await sandbox.run(command, {
     ...runOptions(flags),
     signal: streams.signal,
     ...(streams.stdin === undefined ? {} : { stdin: streams.stdin }),
@@ -73,6 +73,10 @@ export async function passThrough(
           onStderr: (_text, data) => writeErr(data),
         }),
   })
+  if (result.oomKilled && flags.json !== true) {
+    process.stderr.write('croft: the sandbox ran out of memory; give it more with --memory when it is created\n')
+  }
+  return result
 }
 
 export function resultForJson(result: CommandResult): Record<string, unknown> {
