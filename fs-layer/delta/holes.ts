@@ -1,4 +1,5 @@
 import koffi from 'koffi'
+import { cFunctions } from '../c-library.ts'
 import { EOPNOTSUPP, Errno } from '../protocol/errno.ts'
 
 /** What Node does not have of fallocate(2) and lseek(2), on files of the host. */
@@ -8,27 +9,17 @@ export const FALLOC_ZERO_RANGE = 16
 export const SEEK_DATA = 3
 const SEEK_HOLE = 4
 
-interface Calls {
+const libc = cFunctions<{
   fallocate(fd: number, mode: number, offset: number, length: number): number
   lseek(fd: number, offset: number, whence: number): number
-}
-
-let loaded: Calls | undefined
-
-function calls(): Calls {
-  if (loaded === undefined) {
-    const libc = koffi.load(null)
-    loaded = {
-      fallocate: libc.func('fallocate', 'int', ['int', 'int', 'int64', 'int64']),
-      lseek: libc.func('lseek', 'int64', ['int', 'int64', 'int']),
-    }
-  }
-  return loaded
-}
+}>({
+  fallocate: ['int', ['int', 'int', 'int64', 'int64']],
+  lseek: ['int64', ['int', 'int64', 'int']],
+})
 
 /** False where the disk's filesystem cannot do it; throws an `Errno` for every other failure. */
 export function fallocate(fd: number, mode: number, offset: number, length: number): boolean {
-  if (calls().fallocate(fd, mode, offset, length) === 0) return true
+  if (libc.fallocate(fd, mode, offset, length) === 0) return true
   const errno = lastErrno()
   if (errno === EOPNOTSUPP) return false
   throw errno
@@ -36,7 +27,7 @@ export function fallocate(fd: number, mode: number, offset: number, length: numb
 
 /** Where the next data or hole is at or after `offset`, at most `end`. */
 export function seek(fd: number, offset: number, whence: number, end: number): number {
-  const found = calls().lseek(fd, offset, whence)
+  const found = libc.lseek(fd, offset, whence)
   if (found >= 0) return Math.min(found, end)
   const errno = lastErrno()
   // No data up to the end of the file.

@@ -1,5 +1,5 @@
 import { platform } from 'node:os'
-import koffi from 'koffi'
+import { cFunctions } from '../c-library.ts'
 
 /** Seconds and nanoseconds since 1970. */
 export interface ClockTime {
@@ -16,7 +16,7 @@ export interface ClockTime {
  * The same object every time.
  */
 export function coarseTime(): Readonly<ClockTime> {
-  if (readCoarse === null || readCoarse(CLOCK_REALTIME_COARSE, timespec) !== 0) {
+  if (!isLinux || readCoarse(CLOCK_REALTIME_COARSE, timespec) !== 0) {
     const nowMs = Date.now()
     time.sec = Math.floor(nowMs / 1000)
     time.nsec = (nowMs % 1000) * 1e6
@@ -33,5 +33,7 @@ const time: ClockTime = { sec: 0, nsec: 0 }
 const words = new Uint32Array(4)
 const timespec = Buffer.from(words.buffer)
 /** Only Linux has that clock. */
-const readCoarse: ((clock: number, into: Buffer) => number) | null =
-  platform() === 'linux' ? koffi.load(null).func('clock_gettime', 'int', ['int', 'void *']) : null
+const isLinux = platform() === 'linux'
+const { clock_gettime: readCoarse } = cFunctions<{ clock_gettime(clock: number, into: Buffer): number }>({
+  clock_gettime: ['int', ['int', 'void *']],
+})

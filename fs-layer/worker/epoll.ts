@@ -1,6 +1,7 @@
 import { arch, constants } from 'node:os'
 import { getSystemErrorName } from 'node:util'
 import koffi from 'koffi'
+import { cFunctions } from '../c-library.ts'
 
 /** One epoll instance, level-triggered, for reading. */
 export interface Epoll {
@@ -17,13 +18,20 @@ export interface Descriptors {
   close(fd: number): void
 }
 
+const libc = cFunctions<{
+  epoll_create1(flags: number): number
+  epoll_ctl(epollFd: number, operation: number, fd: number, event: Buffer): number
+  epoll_wait(epollFd: number, into: Buffer, eventsMax: number, timeoutMs: number): number
+  close(fd: number): number
+}>({
+  epoll_create1: ['int', ['int']],
+  epoll_ctl: ['int', ['int', 'int', 'int', 'void *']],
+  epoll_wait: ['int', ['int', 'void *', 'int', 'int']],
+  close: ['int', ['int']],
+})
+
 export function createEpoll(descriptors?: Descriptors): Epoll {
-  const libc = koffi.load(null)
-  const create = libc.func('epoll_create1', 'int', ['int'])
-  const control = libc.func('epoll_ctl', 'int', ['int', 'int', 'int', 'void *'])
-  const wait = libc.func('epoll_wait', 'int', ['int', 'void *', 'int', 'int'])
-  const close = libc.func('close', 'int', ['int'])
-  const epollFd = check('epoll_create1', create(EPOLL_CLOEXEC))
+  const epollFd = check('epoll_create1', libc.epoll_create1(EPOLL_CLOEXEC))
   descriptors?.opened(epollFd)
   const event = Buffer.alloc(EVENT_BYTES)
   const events = Buffer.alloc(EVENT_BYTES * MAX_EVENTS)
@@ -32,20 +40,20 @@ export function createEpoll(descriptors?: Descriptors): Epoll {
     add(fd) {
       event.writeUInt32LE(EPOLLIN, 0)
       event.writeInt32LE(fd, DATA_AT)
-      check('epoll_ctl', control(epollFd, EPOLL_CTL_ADD, fd, event))
+      check('epoll_ctl', libc.epoll_ctl(epollFd, EPOLL_CTL_ADD, fd, event))
     },
     remove(fd) {
-      check('epoll_ctl', control(epollFd, EPOLL_CTL_DEL, fd, event))
+      check('epoll_ctl', libc.epoll_ctl(epollFd, EPOLL_CTL_DEL, fd, event))
     },
     wait(timeoutMs) {
       ready.length = 0
-      const count = wait(epollFd, events, MAX_EVENTS, timeoutMs)
+      const count = libc.epoll_wait(epollFd, events, MAX_EVENTS, timeoutMs)
       if (count < 0 && koffi.errno() !== constants.errno.EINTR) check('epoll_wait', count)
       for (let i = 0; i < count; i++) ready.push(events.readInt32LE(i * EVENT_BYTES + DATA_AT))
       return ready
     },
     close() {
-      if (descriptors === undefined) check('close', close(epollFd))
+      if (descriptors === undefined) check('close', libc.close(epollFd))
       else descriptors.close(epollFd)
     },
   }

@@ -1,4 +1,5 @@
 import koffi from 'koffi'
+import { cFunctions } from '../c-library.ts'
 
 /** What of this thread's libuv loop is needed to sleep in its place. */
 export interface EventLoop {
@@ -8,14 +9,20 @@ export interface EventLoop {
   timeoutMs(): number
 }
 
+const node = cFunctions<{
+  napi_get_uv_event_loop(env: unknown, into: [unknown]): number
+  uv_backend_fd(loop: unknown): number
+  uv_backend_timeout(loop: unknown): number
+}>({
+  napi_get_uv_event_loop: ['int', ['void *', koffi.out('void **')]],
+  uv_backend_fd: ['int', ['void *']],
+  uv_backend_timeout: ['int', ['void *']],
+})
+
 /** The loop of the calling thread. Node exports libuv's functions and Node-API's way to it. */
 export function currentEventLoop(): EventLoop {
-  const node = koffi.load(null)
-  const getLoop = node.func('napi_get_uv_event_loop', 'int', ['void *', koffi.out('void **')])
-  const backendFd = node.func('uv_backend_fd', 'int', ['void *'])
-  const backendTimeout = node.func('uv_backend_timeout', 'int', ['void *'])
   const loop: [unknown] = [null]
-  const status = getLoop(koffi.node.env, loop)
+  const status = node.napi_get_uv_event_loop(koffi.node.env, loop)
   if (status !== 0) throw new Error(`napi_get_uv_event_loop failed with status ${status}`)
-  return { backendFd: backendFd(loop[0]), timeoutMs: () => backendTimeout(loop[0]) }
+  return { backendFd: node.uv_backend_fd(loop[0]), timeoutMs: () => node.uv_backend_timeout(loop[0]) }
 }

@@ -3,7 +3,7 @@ import { MessageChannel } from 'node:worker_threads'
 import { createEpoll, type Descriptors, type Epoll } from './epoll.ts'
 import { currentEventLoop, type EventLoop } from './event-loop.ts'
 import type { IdleLatency } from './idle-latency.ts'
-import { processorYield } from './processor.ts'
+import { yieldProcessor } from './processor.ts'
 
 /**
  * Serves the descriptors of every mount of this thread, beside libuv.
@@ -120,11 +120,9 @@ export function createLoop(options: LoopOptions = {}): Loop {
     const epoll = createEpoll(options.descriptors)
     epoll.add(eventLoop.backendFd)
     port2.on('message', () => setImmediate(sleep).unref())
-    const yieldProcessor = processorYield()
     const started = {
       epoll,
       eventLoop,
-      yieldProcessor,
       requestSleep: () => port1.postMessage(null),
       close: () => port1.close(),
     }
@@ -142,15 +140,13 @@ export function createLoop(options: LoopOptions = {}): Loop {
   /** Serves and spins for one turn. */
   function turn(): void {
     if (waiter === null) return
-    // To serve may end the last mount, and the waiter with it.
-    const { yieldProcessor } = waiter
     const endMs = performance.now() + turnMs
     // Those that woke up while others kept us busy: one that never rests must not keep them waiting.
     if (hot.size < watched.size) wakeReady(waiter, 0)
     for (let nowMs = 0; hot.size > 0 && nowMs < endMs; ) {
       let served = false
       for (const entry of hot) served = serveBurst(entry) || served
-      nowMs = served ? performance.now() : giveWay(yieldProcessor)
+      nowMs = served ? performance.now() : giveWay()
     }
     if (waiter === null) return
     if (hot.size > 0) setImmediate(turn)
@@ -190,7 +186,7 @@ export function createLoop(options: LoopOptions = {}): Loop {
   }
 
   /** Returns the time. */
-  function giveWay(yieldProcessor: () => void): number {
+  function giveWay(): number {
     const beforeMs = performance.now()
     yieldProcessor()
     const afterMs = performance.now()
@@ -231,7 +227,6 @@ interface Watched {
 interface Waiter {
   readonly epoll: Epoll
   readonly eventLoop: EventLoop
-  yieldProcessor(): void
   requestSleep(): void
   close(): void
 }

@@ -1,6 +1,4 @@
-import koffi from 'koffi'
+import { cFunctions } from '../c-library.ts'
 
-/** sched_yield(2): whoever else is ready to run on this processor runs first. Made once for each thread. */
-export function processorYield(): () => void {
-  return koffi.load(null).func('sched_yield', 'int', [])
-}
+/** sched_yield(2): whoever else is ready to run on this processor runs first. */
+export const { sched_yield: yieldProcessor } = cFunctions<{ sched_yield(): number }>({ sched_yield: ['int', []] })
