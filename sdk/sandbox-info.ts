@@ -3,6 +3,7 @@ import { dateFrom } from './durations.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
 import type { Resources } from './sandbox-spec.ts'
+import { type SeccompProfile, seccompFromWire } from './seccomp-profiles.ts'
 
 export interface SandboxInfo {
   readonly id: string
@@ -19,6 +20,7 @@ export interface SandboxInfo {
   /** Empty where there is none. */
   readonly image: string
   readonly resources: Resources
+  readonly seccomp: SeccompProfile
   readonly createdAt?: Date
   readonly startedAt?: Date
   readonly stoppedAt?: Date
@@ -39,6 +41,7 @@ export function infoFromWire(sandbox: WireSandbox): SandboxInfo {
     runtime: runtimeFromWire(sandbox.runtime),
     image: sandbox.image,
     resources: resourcesFromWire(sandbox),
+    seccomp: seccompFromWire(sandbox.seccomp),
     ...definedDates({
       createdAt: dateFrom(sandbox.createdAt),
       startedAt: dateFrom(sandbox.startedAt),

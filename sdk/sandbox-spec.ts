@@ -4,6 +4,7 @@ import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
 import { DEFAULT_PRESET, type Rules, rulesToWire } from './rules.ts'
 import { type RuntimeName, runtimeToWire } from './runtime-names.ts'
+import { type SeccompProfile, seccompToWire } from './seccomp-profiles.ts'
 import type { ServerChoice } from './server.ts'
 
 /** What a sandbox is to be, besides its files. */
@@ -20,6 +21,11 @@ export interface SandboxOptions {
   readonly resources?: Resources
   /** `off`: a loop-back of its own only. A list: these hosts, as `host`, `host:port` or `*.domain`. Default `off`. */
   readonly network?: 'off' | 'full' | { readonly allow: readonly string[] }
+  /**
+   * Which system calls its programs have. `strict`: no debuggers, System V objects or lists of interfaces; `off`: all,
+   * where the server allows that. Default: the server's, which is `default`.
+   */
+  readonly seccomp?: SeccompProfile
   readonly labels?: Readonly<Record<string, string>>
   /** Milliseconds after which the server destroys the sandbox. Default: never. */
   readonly timeoutMs?: number
@@ -58,6 +64,7 @@ export function createRequest(
     labels: { ...options.labels },
     runtime: runtimeToWire(options.runtime),
     image: options.image ?? '',
+    seccomp: seccompToWire(options.seccomp),
     start: options.start ?? true,
     ...(timeoutMs === undefined ? {} : { expiresIn: durationFrom(timeoutMs, 'timeoutMs') }),
     ...(resources === undefined ? {} : { resources: resourcesToWire(resources) }),

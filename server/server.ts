@@ -126,7 +126,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     SandboxService,
     sandboxService({
       ...{ sandboxes, sessions, views, presets, limits },
-      create: { limits, presets, probe, defaultRuntime: defaultRuntimeOf(config, runtimes) },
+      create: { limits, presets, probe, defaultRuntime: defaultRuntimeOf(config, runtimes), seccomp: config.seccomp },
     }),
   )
   grpc.add(FileService, fileService({ sandboxes, views, limits }))

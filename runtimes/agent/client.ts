@@ -23,6 +23,8 @@ export interface AgentOptions {
   readonly answerMaxMs?: number
   /** How long it may say nothing while it is pinged. Default 60 s. */
   readonly silenceMaxMs?: number
+  /** Which system calls there are inside, as a program for the kernel. Without it: all. */
+  readonly systemCallFilter?: Buffer | undefined
 }
 
 /** Of processes that the agent has not spoken of for the last time. Far more than an honest one has. */
@@ -67,6 +69,7 @@ class Connection implements Agent {
         onSilent: (message) => this.#finish(new AgentError('silent', `the agent does not answer: ${message}`)),
       },
     )
+    if (options.systemCallFilter !== undefined) this.#send({ type: 'filter', program: options.systemCallFilter })
     stream.on('data', (piece: Buffer) => this.#receive(piece))
     stream.on('drain', () => this.#drained())
     stream.on('end', () => this.#finish(new AgentError('closed', 'the agent has gone')))
@@ -161,6 +164,7 @@ class Connection implements Agent {
       this.#pingToken = undefined
       return undefined
     }
+    if (frame.type === 'filter') return 'a filter frame is not its to send'
     const process = this.#processes.get(frame.id)
     if (process === undefined) return `it speaks of process ${frame.id}, which is none`
     switch (frame.type) {

@@ -30,6 +30,7 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   }),
   fc.record({ type: fc.constant('resize' as const), id: u32, rows: u16, columns: u16 }),
   fc.record({ type: fc.constantFrom('ping' as const, 'pong' as const), token: u32 }),
+  fc.record({ type: fc.constant('filter' as const), program: bytes }),
   fc.record({ type: fc.constant('hello' as const), version: u16 }),
   fc.record({ type: fc.constant('started' as const), id: u32, pid: u32 }),
   fc.record({

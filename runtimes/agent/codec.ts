@@ -31,6 +31,7 @@ const FrameType = {
   exited: 19,
   ping: 72,
   pong: 73,
+  filter: 24,
 } as const
 
 const SPAWN_FLAG = { stdin: 1, terminal: 2, control: 4 } as const
@@ -48,6 +49,8 @@ export type Frame =
   | { readonly type: 'credit'; readonly id: number; readonly channel: number; readonly bytes: number }
   | { readonly type: 'signal'; readonly id: number; readonly signal: number; readonly target: SignalTarget }
   | { readonly type: 'resize'; readonly id: number; readonly rows: number; readonly columns: number }
+  /** A program of classic BPF, in the kernel's form. */
+  | { readonly type: 'filter'; readonly program: Buffer }
   | { readonly type: 'hello'; readonly version: number }
   | { readonly type: 'started'; readonly id: number; readonly pid: number }
   | { readonly type: 'failed'; readonly id: number; readonly stage: SpawnStage; readonly errno: number }
@@ -116,6 +119,8 @@ export function encodeFrame(frame: Frame): Buffer {
       bytes.writeUInt16LE(frame.columns, HEADER_BYTES + 2)
       return bytes
     }
+    case 'filter':
+      return withPayload(0, FrameType.filter, 0, frame.program)
     case 'hello': {
       const bytes = header(0, FrameType.hello, 0, 6)
       bytes.write('CRFT', HEADER_BYTES, 'latin1')
@@ -255,6 +260,8 @@ function decodeFrame(bytes: Buffer): Frame {
     case FrameType.resize:
       exactly(payload, 4, 'resize')
       return { type: 'resize', id, rows: payload.readUInt16LE(0), columns: payload.readUInt16LE(2) }
+    case FrameType.filter:
+      return { type: 'filter', program: payload }
     case FrameType.hello:
       exactly(payload, 6, 'hello')
       if (payload.toString('latin1', 0, 4) !== 'CRFT') throw new CodecError('a hello of another protocol')

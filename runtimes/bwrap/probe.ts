@@ -26,6 +26,7 @@ const NOTHING: Capabilities = {
   networkAllowList: false,
   networkFull: false,
   stats: false,
+  systemCallFilter: false,
 }
 
 /** Starts a sandbox with nothing in it, as any other is started, and ends it. Never throws. */

@@ -11,6 +11,7 @@ import {
   type Runtime,
   RuntimeError,
 } from '../contract/runtime.ts'
+import { canFilterSystemCalls } from '../seccomp/filter.ts'
 import { type Boundary, firstWords, startBoundary } from './boundary.ts'
 import { readHost } from './host.ts'
 import { AGENT_FD, type BwrapHost, FIRST_GROUP_FD, faultInSpec, planBwrap } from './plan.ts'
@@ -157,6 +158,7 @@ function capabilitiesOf(groups: ControlGroups | undefined): Capabilities {
     networkAllowList: false,
     networkFull: false,
     stats: groups !== undefined,
+    systemCallFilter: canFilterSystemCalls(),
   }
 }
 

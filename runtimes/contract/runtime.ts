@@ -45,6 +45,8 @@ export interface Capabilities {
   readonly networkAllowList: boolean
   readonly networkFull: boolean
   readonly stats: boolean
+  /** The agent can filter system calls. */
+  readonly systemCallFilter: boolean
 }
 
 export interface LaunchSpec {

@@ -2,6 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { Rule } from '../rules.ts'
 import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
 import type { Resources, SandboxOptions } from '../sandbox-spec.ts'
+import { SECCOMP_PROFILES, type SeccompProfile } from '../seccomp-profiles.ts'
 import {
   parseBytes,
   parseCount,
@@ -38,6 +39,7 @@ export interface SpecFlags extends ServerFlags {
   readonly pids?: number
   readonly disk?: number
   readonly inodes?: number
+  readonly seccomp?: SeccompProfile
   readonly label?: Readonly<Record<string, string>>
   readonly include?: readonly string[]
   readonly ignore?: readonly string[]
@@ -56,6 +58,7 @@ export function withSpecFlags(command: Command): Command {
     .option('--pids <number>', 'limit of processes and threads', parseCount)
     .option('--disk <size>', 'how much it may add to the codebase, such as 2g', parseBytes)
     .option('--inodes <number>', 'how many files it may add', parseCount)
+    .option('--seccomp <profile>', `which system calls it has: ${SECCOMP_PROFILES.join(', ')}`, parseSeccomp)
     .option('--label <key=value>', 'repeatable', parseLabel)
     .option('--include <pattern>', 'upload this whole, whatever the ignore files say; repeatable', parseList)
     .option('--ignore <pattern>', 'do not upload this; repeatable', parseList)
@@ -79,6 +82,7 @@ export function sandboxOptions(
     ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
     ...(options.image === undefined ? {} : { image: options.image }),
     ...(Object.keys(resources).length === 0 ? {} : { resources }),
+    ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
     ...(options.label === undefined ? {} : { labels: options.label }),
     ...(options.include === undefined ? {} : { include: [...options.include] }),
     ...(options.allFiles === true
@@ -121,4 +125,10 @@ function parseRuntime(text: string): RuntimeName {
   const name = RUNTIME_NAMES.find((known) => known === text)
   if (name === undefined) throw new InvalidArgumentError(`${JSON.stringify(text)} is no runtime`)
   return name
+}
+
+function parseSeccomp(text: string): SeccompProfile {
+  const profile = SECCOMP_PROFILES.find((known) => known === text)
+  if (profile === undefined) throw new InvalidArgumentError(`it is one of ${SECCOMP_PROFILES.join(', ')}`)
+  return profile
 }

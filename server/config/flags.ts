@@ -14,6 +14,8 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
   --listen [HOST:PORT] also on TCP (default: no; without a value 127.0.0.1:9000)
   --mount-dir DIR      where views are mounted
   --fs-device DEVICE   how: kernel, fuse-native, or auto, which is the first that works (default)
+  --seccomp PROFILE    which system calls sandboxes have: strict, default (default) or off; a
+                       request may ask for a stricter one, never for a looser one
   --log-level LEVEL    trace, debug, info, warn, error, fatal, silent (default: info)
   --log-format FORMAT  json or text (default: json)
   --idle-exit SECONDS  end when no client was connected and no sandbox ran for so long
@@ -45,6 +47,7 @@ export function parseFlags(args: readonly string[]): Flags {
   if (values.listen !== undefined) settings['listen'] = values.listen
   if (values['mount-dir'] !== undefined) settings['mountDir'] = values['mount-dir']
   if (values['fs-device'] !== undefined) settings['fs'] = { device: values['fs-device'] }
+  if (values.seccomp !== undefined) settings['seccomp'] = values.seccomp
   if (values['log-level'] !== undefined) settings['logLevel'] = values['log-level']
   if (values['log-format'] !== undefined) settings['logFormat'] = values['log-format']
   if (values['idle-exit'] !== undefined) settings['idleExitSeconds'] = wholeNumber('--idle-exit', values['idle-exit'])
@@ -73,6 +76,7 @@ function parse(args: string[]) {
         listen: { type: 'string' },
         'mount-dir': { type: 'string' },
         'fs-device': { type: 'string' },
+        seccomp: { type: 'string' },
         'log-level': { type: 'string' },
         'log-format': { type: 'string' },
         'idle-exit': { type: 'string' },

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { SECCOMP_NAMES } from '../../runtimes/seccomp/filter.ts'
 import { limitsSchema } from './limits.ts'
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
@@ -51,6 +52,8 @@ export const configSchema = z.strictObject({
   defaultRuntime: z.string().default('bwrap'),
   hostUids: hostUidsSchema.prefault({}),
   fs: fsSchema.prefault({}),
+  /** Which system calls programs have, where a request names nothing; and no request may ask for less of a filter. */
+  seccomp: z.enum(SECCOMP_NAMES).default('default'),
   /** The server ends when for so many seconds no client was connected and no sandbox ran. Default: never. */
   idleExitSeconds: z
     .int()

@@ -2,6 +2,7 @@ import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 
 /** Times are milliseconds since 1970. `sequence` gives the order in which things were made. */
 interface RecordBase {
@@ -33,6 +34,8 @@ export interface SandboxRecord extends RecordBase {
   readonly limits: ResourceLimits
   /** Absent in records of before there were quotas: none. */
   readonly quota?: Quota
+  /** Absent in records of before there were filters: `default`. */
+  readonly seccomp?: SeccompName
   readonly status: SandboxStatus
   readonly startedAtMs?: number
   readonly stoppedAtMs?: number

@@ -8,22 +8,25 @@ import {
   RuntimeType,
 } from '../../proto/index.ts'
 import type { Probe, Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { checkId } from '../records/ids.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import { parseRules } from './permissions.ts'
 import { runtimeName } from './runtime-types.ts'
+import { parseSeccomp } from './seccomp.ts'
 
 export type SandboxSpec = Pick<
   SandboxRecord,
-  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota'
+  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota' | 'seccomp'
 > & { readonly expiresInMs?: number }
 
 export interface CreateContext {
   readonly limits: Limits
   readonly presets: PresetRegistry
   readonly defaultRuntime: RuntimeName
+  readonly seccomp: SeccompName
   /** `undefined`: this server has no such runtime. */
   readonly probe: (runtime: RuntimeName) => Promise<Probe> | undefined
 }
@@ -51,6 +54,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
     labels,
     runtime,
     limits: resources,
+    seccomp: parseSeccomp(request.seccomp, { least: context.seccomp, runtime, probe }),
     quota: parseQuota(request.resources, limits),
     ...(image === '' ? {} : { image }),
     ...(expiresInMs === undefined ? {} : { expiresInMs }),

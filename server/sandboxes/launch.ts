@@ -1,6 +1,7 @@
 import type { HostDevice } from '../../fs-layer/index.ts'
 import { connectAgent } from '../../runtimes/agent/client.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
 import { Undo } from '../concurrency/undo.ts'
 import type { Logger } from '../observability/log.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
@@ -61,15 +62,13 @@ export async function launch(
       network: { mode: 'off' },
     })
     undo.add(() => launched.stop())
+    // Sent before anything can be started.
+    const agent = connectAgent(launched.stream, {
+      ...silence,
+      systemCallFilter: systemCallFilter(sandbox.seccomp ?? 'default'),
+    })
     const memoryLimited = sandbox.limits.memoryBytes !== undefined
-    return {
-      sandboxId: sandbox.id,
-      hostUid,
-      launched,
-      agent: connectAgent(launched.stream, silence),
-      view,
-      memoryLimited,
-    }
+    return { sandboxId: sandbox.id, hostUid, launched, agent, view, memoryLimited }
   } catch (error) {
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error

@@ -29,6 +29,7 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
     },
     preset: record.preset,
     error: record.error ?? '',
+    seccomp: record.seccomp ?? 'default',
     baseRootHash: Buffer.from(record.base, 'hex'),
   }
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { encodeFrame } from '../../runtimes/agent/codec.ts'
 import type { Agent } from '../../runtimes/contract/agent.ts'
+import { Code, encodeProgram } from '../../runtimes/seccomp/compile.ts'
 import {
   type AgentAlone,
   ENV,
@@ -27,6 +28,9 @@ afterEach(async () => {
   agent.close()
   await alone.ended
 })
+
+/** One instruction: whatever is called is allowed. */
+const ALLOW_ALL = encodeProgram([{ code: Code.return, jt: 0, jf: 0, k: 0x7fff_0000 }])
 
 describe('a process of the agent', () => {
   it('gets its arguments, environment and directory as they are, and nothing of ours', async () => {
@@ -324,6 +328,12 @@ describe('the agent', () => {
         argc: 1,
         envc: 0,
       }),
+    ],
+    ['a filter of half an instruction', encodeFrame({ type: 'filter', program: Buffer.alloc(4) })],
+    ['a filter that the kernel refuses', encodeFrame({ type: 'filter', program: Buffer.alloc(8) })],
+    [
+      'a second filter',
+      Buffer.concat(Array.from({ length: 2 }, () => encodeFrame({ type: 'filter', program: ALLOW_ALL }))),
     ],
     ['a signal out of range', encodeFrame({ type: 'signal', id: 1, signal: 65, target: 'tree' })],
   ])('ends at %s', async (_, bytes) => {

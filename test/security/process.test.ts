@@ -156,11 +156,12 @@ describe('the agent as a target', () => {
     ).toContain('-1')
   })
 
-  it('can be ended by limits that are set on it, which ends the attacker with it and nobody else', async () => {
-    const other = (await house.launch()).agent
-    await agent.spawn({ argv: ['prlimit', '--pid', '1', '--nofile=0:0'], env: ENV, cwd: '/' })
-    expect((await agent.closed)?.code).toBe('closed')
-    expect((await sh(other, 'echo unharmed')).stdout.toString()).toBe('unharmed\n')
+  it('keeps its limits, its priority and its processors, whoever would change them', async () => {
+    const tries = ['prlimit --pid 1 --nofile=0:0', 'renice -n 19 -p 1', 'chrt -i -p 0 1', 'ionice -c 3 -p 1']
+    for (const line of tries) expect((await sh(agent, line)).code).toBe(1)
+    // All of one user's processes at once.
+    expect((await sh(agent, 'renice -n 19 -u 1000')).code).toBe(1)
+    expect(await attack('echo alive')).toBe('alive\n')
   })
 
   it('is not there as a file', async () => {

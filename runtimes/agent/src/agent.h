@@ -26,6 +26,7 @@ enum frame_type {
   FRAME_CREDIT = 5,  /* both ways */
   FRAME_SIGNAL = 6,  /* to the agent */
   FRAME_RESIZE = 7,  /* to the agent */
+  FRAME_FILTER = 24, /* to the agent: which system calls there are from now on */
   FRAME_HELLO = 16,  /* from the agent, as are the rest */
   FRAME_STARTED = 17,
   FRAME_FAILED = 18,
@@ -134,6 +135,9 @@ void tree_init(void);
 void tree_mark_self(uint32_t id);
 void tree_signal(uint32_t id, pid_t leader, int signal, enum signal_target target);
 void tree_end_children(void);
+
+/* filter.c */
+void filter_install(const struct frame *f);
 
 /* join.c */
 _Noreturn void join_and_exec(int argc, char **argv);

@@ -25,8 +25,9 @@ static void harden(void)
   if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
     die("agent: cannot protect itself");
   (void)prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-  struct rlimit none = {0, 0};
-  (void)setrlimit(RLIMIT_CORE, &none);
+  /* No core file is as small as a byte; and at 0, unlike at 1, the host's handler of core dumps would be started. */
+  struct rlimit least = {1, 1};
+  if (setrlimit(RLIMIT_CORE, &least) < 0) (void)setrlimit(RLIMIT_CORE, &(struct rlimit){0, 0});
 }
 
 static void watch_children(void)
@@ -69,6 +70,10 @@ static void handle(const struct frame *f)
   }
   if (f->type == FRAME_SPAWN) {
     spawn_start(f);
+    return;
+  }
+  if (f->type == FRAME_FILTER) {
+    filter_install(f);
     return;
   }
   /* The server may not have heard yet that a process is over: then `p` is none, and that is no fault. */
