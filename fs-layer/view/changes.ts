@@ -54,12 +54,27 @@ function changeAt(overlay: Overlay, inode: Inode, parent: NodeId, name: ByteStri
     if (origin.parent === parent && origin.entry.name === name) {
       return difference === null ? null : { kind: difference, ...now, oldMode: inode.entry.mode }
     }
-    return { kind: 'renamed', ...now, from: overlay.base.pathOf(inode.node), modified: difference !== null }
+    if (hasMovedTo(inode, origin, parent, name)) {
+      return { kind: 'renamed', ...now, from: overlay.base.pathOf(inode.node), modified: difference !== null }
+    }
   }
   const before = replacedBy(overlay, parent, name)
   if (before === null) return { kind: 'created', ...now }
   const difference = differenceOf(overlay, inode, before)
   return difference === null ? null : { kind: difference, ...now, oldMode: before.mode }
+}
+
+/** A further name of a file takes nothing away from where the base has it: it is one that was created. */
+function hasMovedTo(
+  inode: Inode,
+  origin: { readonly parent: NodeId; readonly entry: TreeEntry },
+  parent: NodeId,
+  name: ByteString,
+): boolean {
+  const names = [{ parent: inode.parent, name: inode.name }, ...(inode.otherNames ?? [])]
+  if (names.some((each) => each.parent === origin.parent && each.name === origin.entry.name)) return false
+  const [first] = names.sort((a, b) => a.parent - b.parent || (a.name < b.name ? -1 : 1))
+  return first?.parent === parent && first.name === name
 }
 
 /** What the base had at a name that now leads to a node of the sandbox's, if it is gone: editors save so. */

@@ -70,6 +70,14 @@ describe('changes', () => {
     expect(await changes()).toEqual(['modified src/one'])
   })
 
+  it('tell a further name of a file as created, and no more than one as the new place of a file that moved', async () => {
+    inside('ln src/one hard; ln src/two first; ln src/two second; rm src/two')
+    const expected = ['renamed first from src/two', 'created hard', 'created second']
+    expect(await changes()).toEqual(expected)
+    await mounted.remount()
+    expect(await changes()).toEqual(expected)
+  })
+
   it('are the same after a remount', async () => {
     inside(
       'mv src lib; ln lib/one other; echo x >> other; rm -r big; mkdir big; echo z > big/z; ln -s q lib/q; rm lib/two',
@@ -138,6 +146,11 @@ describe('an export', () => {
     expect(names.sort()).toEqual(
       ['big/', 'new/', 'src/.wh.deep', 'src/.wh.link', 'src/.wh.two', 'src/one', 'two'].sort(),
     )
+  })
+
+  it('of the delta takes away no name of a file that still has it', async () => {
+    inside('ln src/one hard; ln src/two other; rm src/two')
+    expect(entries(await archive('delta', 'owner')).sort()).toEqual(['hard', 'other', 'src/.wh.two'])
   })
 
   it('of the delta refuses a name that would read as a whiteout', async () => {
