@@ -24,9 +24,11 @@ import {
   INLINE_CACHE_BYTES,
   INLINE_MAX_BYTES,
 } from './limits.ts'
+import { Moments } from './moments.ts'
 import type { OpenFiles } from './open-files.ts'
 import type { Room } from './room.ts'
 import { SmallContents } from './small-contents.ts'
+import { syncMoved } from './sync-moved.ts'
 import { readFully, writeFully } from './whole-io.ts'
 
 const { O_RDONLY } = constants
@@ -55,6 +57,7 @@ export class Contents {
   readonly #room: Room
   readonly #small = new SmallContents({ maxBytes: INLINE_CACHE_BYTES })
   readonly #copying = new Map<NodeId, Promise<void>>()
+  readonly moments: Moments
 
   constructor(delta: Delta, { store, files, backing, room }: ContentsDependencies) {
     this.#delta = delta
@@ -62,13 +65,16 @@ export class Contents {
     this.#files = files
     this.#backing = backing
     this.#room = room
-    delta.beforeBatch = (nodes) => this.#syncMoved(nodes)
+    const read: Contents['read'] = (inode, offset, size, into, at) => this.read(inode, offset, size, into, at)
+    this.moments = new Moments({ dir: delta.dir }, { read, pathOf: (inode) => backing.pathOf(inode), files })
+    delta.beforeBatch = (nodes) => syncMoved(nodes, delta.inodes, (inode) => this.sync(inode))
     delta.onFlushed = (nodes) => this.#flushed(nodes)
   }
 
   /** After the delta is loaded: makes files and inodes agree, and counts what they take. */
   recover(isInherited: boolean): void {
     const { inodes } = this.#delta
+    this.moments.removeLeftovers()
     this.#backing.removeLeftovers((node) => inodes.get(node)?.place === IN_FILE)
     for (const inode of inodes.values()) {
       if (inode.place === IN_FILE) this.#backing.reconcile(inode, isInherited)
@@ -115,9 +121,11 @@ export class Contents {
 
   /**
    * Before a write to a large file of the base: copies it on another thread, and until that is done it is read from
-   * the base. Null where nothing has to be copied, or so little that the write may do it.
+   * the base. The same for one whose contents of a moment ago somebody still has to read. Null where nothing has to be
+   * copied, or so little that the write may do it.
    */
   copyUpBeside(inode: Inode): Promise<void> | null {
+    if (inode.place === IN_FILE) return this.moments.copyBeside(inode)
     if (inode.place !== IN_BASE || inode.size <= COPY_NOW_MAX_BYTES) return null
     const underWay = this.#copying.get(inode.node)
     if (underWay !== undefined) return underWay
@@ -196,6 +204,7 @@ export class Contents {
 
   /** Frees what the delta holds of a node that is gone. */
   remove(inode: Inode): void {
+    this.moments.beforeRemoval(inode)
     this.#small.drop(inode)
     inode.inlineDirty = false
     this.#delta.usage.settle(inode, 0)
@@ -217,6 +226,7 @@ export class Contents {
 
   /** Every open descriptor of this delta is closed; it must be flushed. */
   close(): void {
+    this.moments.closeAll()
     for (const inode of this.#delta.inodes.values()) if (inode.place === IN_FILE) this.#backing.forget(inode)
   }
 
@@ -246,6 +256,7 @@ export class Contents {
 
   /** Runs a change of contents; a failure of the disk is the caller's, and leaves nothing beyond the size. */
   #onDisk(inode: Inode, change: () => void): void {
+    this.moments.beforeChange(inode)
     try {
       change()
     } catch (error) {
@@ -344,29 +355,13 @@ export class Contents {
     this.#delta.contentChanged(inode)
   }
 
-  /** What was durable elsewhere must be in the file before the index says that it is there: see `#syncMoved`. */
+  /** What was durable elsewhere must be in the file before the index says that it is there: see `syncMoved`. */
   #movedToFile(inode: Inode): void {
     inode.place = IN_FILE
     inode.sparse = false
     inode.stored = false
     inode.unsafeUntilSynced = true
     this.#backing.written(inode)
-  }
-
-  /** Of the inodes of the next batch: null where none must wait. */
-  #syncMoved(nodes: ReadonlySet<NodeId>): Promise<unknown> | null {
-    const moved: Inode[] = []
-    for (const node of nodes) {
-      const inode = this.#delta.inodes.get(node)
-      if (inode?.unsafeUntilSynced) moved.push(inode)
-    }
-    if (moved.length === 0) return null
-    return Promise.all(
-      moved.map(async (inode) => {
-        await this.sync(inode)
-        inode.unsafeUntilSynced = false
-      }),
-    )
   }
 
   #inline(inode: Inode): Buffer {

@@ -54,7 +54,7 @@ export interface Filesystem {
   listxattr(caller: Caller, node: NodeId): ByteString[]
   removexattr(caller: Caller, node: NodeId, name: ByteString): void
   /** `mode` as of fallocate(2). */
-  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void
+  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void | Promise<void>
   /** SEEK_DATA 3, SEEK_HOLE 4. A promise where the kernel has to be asked for what it gathered first. */
   lseek(caller: Caller, node: NodeId, offset: number, whence: number): number | Promise<number>
   /** Returns the bytes copied. */

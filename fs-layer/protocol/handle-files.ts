@@ -121,10 +121,12 @@ function fsync({ filesystem, incoming, replyAfter }: Serving): number {
   return NO_REPLY
 }
 
-function fallocate({ filesystem, incoming }: Serving): number {
+function fallocate({ filesystem, incoming, replyAfter }: Serving): number {
   const [offset, length, mode] = [fileOffset(incoming, 8), fileOffset(incoming, 16), u32(incoming, 24)]
-  filesystem.fallocate(incoming.caller, incoming.node, offset, length, mode)
-  return 0
+  const allocated = filesystem.fallocate(incoming.caller, incoming.node, offset, length, mode)
+  if (!(allocated instanceof Promise)) return 0
+  replyAfter(allocated)
+  return NO_REPLY
 }
 
 function lseek({ filesystem, incoming, outgoing, replyAfter }: Serving): number {

@@ -71,21 +71,25 @@ export class BlobFiles {
       // Gathered in a buffer of our own: a client may send a byte, or none, at a time.
       const gathered = Buffer.allocUnsafe(Math.min(declared.size ?? WRITE_BYTES, WRITE_BYTES))
       let filled = 0
+      let written = 0
       for await (const chunk of chunks) {
         size += chunk.length
         checkGrowth(declared, size)
         hash.update(chunk)
         if (filled + chunk.length > gathered.length) {
-          await writeAll(handle, gathered.subarray(0, filled))
+          written = await writeAt(handle, gathered.subarray(0, filled), written)
           filled = 0
         }
-        if (chunk.length > gathered.length) await writeAll(handle, chunk)
+        if (chunk.length > gathered.length) written = await writeAt(handle, chunk, written)
         else filled += chunk.copy(gathered, filled)
         if (declared.size !== undefined || size - checkedSize < CHECK_BYTES) continue
         await checkFreeSpace(this.#dir, 0, this.#minFreeBytes)
         checkedSize = size
       }
-      await writeAll(handle, gathered.subarray(0, filled))
+      await writeAt(handle, gathered.subarray(0, filled), written)
+      await handle.truncate(size).catch((error: unknown) => {
+        throw asStoreError(error, 'writing a blob')
+      })
       const received = { path, handle, size, hash: hash.digest() }
       checkDeclared(declared, received)
       return received
@@ -188,6 +192,9 @@ export function checkDeclared(declared: { hash?: Hash; size?: number }, came: { 
 
 const WRITE_BYTES = 256 * 1024
 const CHECK_BYTES = 16 * 1024 * 1024
+/** A shorter run of zeros is written. */
+const HOLE_BYTES = 64 * 1024
+const ZEROS = Buffer.alloc(WRITE_BYTES)
 
 interface Waiting {
   readonly received: Received
@@ -195,14 +202,17 @@ interface Waiting {
   readonly reject: (error: StoreError) => void
 }
 
-async function writeAll(handle: FileHandle, bytes: Buffer): Promise<void> {
-  let at = 0
+/** Returns where the bytes end. Zeros are left as a hole, so that a sparse file takes no more room here. */
+async function writeAt(handle: FileHandle, bytes: Buffer, position: number): Promise<number> {
+  const end = position + bytes.length
+  if (bytes.length >= HOLE_BYTES && bytes.equals(ZEROS.subarray(0, bytes.length))) return end
   try {
     // A disk that fills up takes a part first and says ENOSPC to the rest.
-    while (at < bytes.length) at += (await handle.write(bytes, at)).bytesWritten
+    for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at, undefined, position + at)).bytesWritten
   } catch (error) {
     throw asStoreError(error, 'writing a blob')
   }
+  return end
 }
 
 async function syncDir(path: string): Promise<void> {

@@ -53,9 +53,14 @@ export class FileCalls {
     else await Promise.all([contents.sync(inode), delta.flush(true)])
   }
 
-  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
+  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void | Promise<void> {
     const inode = this.#writable(node)
     if (mode & ~(FALLOC_KEEP_SIZE | FALLOC_PUNCH_HOLE | FALLOC_ZERO_RANGE)) throw EOPNOTSUPP
+    const copied = this.#overlay.contents.copyUpBeside(inode)
+    if (copied !== null) {
+      const later = { ...caller }
+      return copied.then(() => this.fallocate(later, node, offset, length, mode))
+    }
     this.#overlay.contents.allocate(inode, offset, length, mode)
     this.#written(inode, killsUnlessRoot(caller))
   }

@@ -164,6 +164,11 @@ export class Overlay {
     this.#releaseIfFree(inode)
   }
 
+  /** Of one that was looked at without a reference: it is made again when it is wanted. */
+  unlook(inode: Inode): void {
+    if (!inode.isHeld && !inode.inDelta) this.nodes.delete(inode.node)
+  }
+
   /** Gives back one reference that was taken for a call from outside. */
   letGo(node: NodeId): void {
     const inode = this.known(node)

@@ -1,5 +1,5 @@
 import { targetRoom } from '../delta/extra-room.ts'
-import { type Inode, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '../delta/inode.ts'
+import { IN_FILE, type Inode, S_IFDIR, S_IFIFO, S_IFLNK, S_IFMT, S_IFREG, S_IFSOCK } from '../delta/inode.ts'
 import { COPY_NOW_MAX_BYTES } from '../delta/limits.ts'
 import { READ, WRITE } from '../policy/rule.ts'
 import { EACCES, EEXIST, EINVAL, EISDIR, ENAMETOOLONG, ENOENT, ENOTDIR, EPERM, EXDEV } from '../protocol/errno.ts'
@@ -128,7 +128,8 @@ export class View implements Filesystem {
     this.#access.need(inode, WRITE)
     if (set.size !== undefined) {
       if (!inode.isFile) throw inode.isDirectory ? EISDIR : EINVAL
-      const copied = set.size > COPY_NOW_MAX_BYTES ? this.overlay.contents.copyUpBeside(inode) : null
+      const copies = set.size > COPY_NOW_MAX_BYTES || inode.place === IN_FILE
+      const copied = copies ? this.overlay.contents.copyUpBeside(inode) : null
       if (copied !== null) {
         const later = { ...caller }
         return copied.then(async () => ({ ...(await this.setattr(later, node, set)) }))
@@ -339,8 +340,8 @@ export class View implements Filesystem {
     this.observer?.attributesChanged(inode)
   }
 
-  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void {
-    this.#files.fallocate(caller, node, offset, length, mode)
+  fallocate(caller: Caller, node: NodeId, offset: number, length: number, mode: number): void | Promise<void> {
+    return this.#files.fallocate(caller, node, offset, length, mode)
   }
 
   lseek(_caller: Caller, node: NodeId, offset: number, whence: number): number | Promise<number> {

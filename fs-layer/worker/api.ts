@@ -2,6 +2,7 @@ import type { Quota } from '../delta/usage.ts'
 import type { DeviceName } from '../device/device.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
+import type { CutPart } from '../store/cut-part.ts'
 import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
 import type { FileEvent } from '../view/file-event.ts'
@@ -91,6 +92,8 @@ export interface ViewHandle {
   remove(path: ByteString, as: Principal, recursive: boolean): Promise<void>
   rename(from: ByteString, to: ByteString, as: Principal): Promise<void>
   changes(): AsyncIterable<Change[]>
+  /** The whole view as it is at one moment, to be folded into a version (`store/fold.ts`). Nothing inside waits for it. */
+  cut(): AsyncIterable<CutPart>
   /**
    * What becomes of names from now on, or after a cursor; waits for more until the signal fires. Ends when the view is
    * closed. What programs inside wrote is told when the kernel sends it.

@@ -1,4 +1,5 @@
 import type { Log } from '../protocol/log.ts'
+import type { CutPart } from '../store/cut-part.ts'
 import type { Change } from '../view/changes.ts'
 import type { FileEvent } from '../view/file-event.ts'
 import type { NodeInfo } from '../view/node-info.ts'
@@ -102,6 +103,7 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
     remove: (path, as, recursive) => thread.call({ op: 'remove', view, as, path, recursive }),
     rename: (from, to, as) => thread.call({ op: 'rename', view, as, from, to }),
     changes: () => pull<Change[]>(thread, { op: 'changes', view }),
+    cut: () => cutParts(pull<CutPart>(thread, { op: 'cut', view })),
     watch: ({ path, cursor }, as, signal) => watch(thread, { op: 'watch', view, as, path, cursor }, signal),
     trail: () => pull<TrailEntry[]>(thread, { op: 'trail', view }),
     exportTar: ({ content, as }) => buffers(pull(thread, { op: 'export', view, as, content })),
@@ -161,5 +163,14 @@ async function* watch(
 }
 
 async function* buffers(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Buffer> {
-  for await (const chunk of chunks) yield Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  for await (const chunk of chunks) yield asBuffer(chunk)
+}
+
+function asBuffer(bytes: Uint8Array): Buffer {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+}
+
+/** A buffer that came from another thread is a plain array of bytes. */
+async function* cutParts(parts: AsyncIterable<CutPart>): AsyncGenerator<CutPart> {
+  for await (const part of parts) yield 'data' in part ? { data: asBuffer(part.data) } : part
 }

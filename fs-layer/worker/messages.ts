@@ -29,7 +29,7 @@ export type Call =
   | { op: 'finish' | 'abandon'; stream: number }
   | { op: 'list'; view: string; as: Principal; path: ByteString; recursive: boolean }
   | { op: 'read'; view: string; as: Principal; path: ByteString; offset: number; length: number | undefined }
-  | { op: 'changes' | 'trail'; view: string }
+  | { op: 'changes' | 'trail' | 'cut'; view: string }
   | { op: 'watch'; view: string; as: Principal; path: ByteString; cursor: Cursor | undefined }
   | { op: 'export'; view: string; as: Principal; content: 'view' | 'delta' }
   | { op: 'pull' | 'drop'; stream: number }

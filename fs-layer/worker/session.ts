@@ -13,6 +13,7 @@ import type { Statfs } from '../protocol/filesystem.ts'
 import type { Log } from '../protocol/log.ts'
 import { StoreReader } from '../store/reader.ts'
 import { changesOf } from '../view/changes.ts'
+import { cutParts } from '../view/cut.ts'
 import { exportTar } from '../view/export.ts'
 import type { FileWriter, HostAccess } from '../view/host-access.ts'
 import type { Principal } from '../view/node-info.ts'
@@ -126,6 +127,9 @@ export class Session {
       case 'changes':
         await this.#view(call.view).caughtUp()
         return this.#stream(inChunks(changesOf(this.#view(call.view).overlay)))
+      case 'cut':
+        await this.#view(call.view).caughtUp()
+        return this.#stream(cutParts(this.#view(call.view).overlay))
       case 'trail':
         return this.#stream(inChunks([...this.#view(call.view).trail()]))
       case 'watch':
