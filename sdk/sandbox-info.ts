@@ -1,8 +1,8 @@
 import { SandboxStatus, type Sandbox as WireSandbox } from '../proto/index.ts'
 import { dateFrom } from './durations.ts'
+import { type Resources, resourcesFromWire } from './resources.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
-import type { Resources } from './sandbox-spec.ts'
 import { type SeccompProfile, seccompFromWire } from './seccomp-profiles.ts'
 
 export interface SandboxInfo {
@@ -40,7 +40,7 @@ export function infoFromWire(sandbox: WireSandbox): SandboxInfo {
     labels: sandbox.labels,
     runtime: runtimeFromWire(sandbox.runtime),
     image: sandbox.image,
-    resources: resourcesFromWire(sandbox),
+    resources: resourcesFromWire(sandbox.resources),
     seccomp: seccompFromWire(sandbox.seccomp),
     ...definedDates({
       createdAt: dateFrom(sandbox.createdAt),
@@ -58,19 +58,6 @@ const STATUS_NAMES: Record<SandboxStatus, SandboxInfo['status']> = {
   [SandboxStatus.RUNNING]: 'running',
   [SandboxStatus.STOPPED]: 'stopped',
   [SandboxStatus.ERROR]: 'error',
-}
-
-const PERIOD_US = 100_000
-
-function resourcesFromWire({ resources }: WireSandbox): Resources {
-  return {
-    ...(resources?.memoryBytes ? { memoryBytes: Number(resources.memoryBytes) } : {}),
-    ...(resources?.cpuQuota ? { cpus: Number(resources.cpuQuota) / PERIOD_US } : {}),
-    ...(resources?.cpuShares ? { cpuShares: Number(resources.cpuShares) } : {}),
-    ...(resources?.pidsLimit ? { pids: Number(resources.pidsLimit) } : {}),
-    ...(resources?.diskBytes ? { diskBytes: Number(resources.diskBytes) } : {}),
-    ...(resources?.inodes ? { inodes: Number(resources.inodes) } : {}),
-  }
 }
 
 type Dates = { [K in 'createdAt' | 'startedAt' | 'stoppedAt' | 'expiresAt']?: Date }

@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type CreateSandboxRequestSchema, NetworkPolicy_Mode } from '../proto/index.ts'
 import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
+import { type Resources, resourcesToWire } from './resources.ts'
 import { DEFAULT_PRESET, type Rules, rulesToWire } from './rules.ts'
 import { type RuntimeName, runtimeToWire } from './runtime-names.ts'
 import { type SeccompProfile, seccompToWire } from './seccomp-profiles.ts'
@@ -37,20 +38,6 @@ export interface SandboxOptions {
   readonly server?: ServerChoice
 }
 
-export interface Resources {
-  readonly memoryBytes?: number
-  /** 0.5 is half of one CPU's time. */
-  readonly cpus?: number
-  /** A weight against other sandboxes; the kernel's default is 1024. */
-  readonly cpuShares?: number
-  /** Processes and threads at one time. */
-  readonly pids?: number
-  /** Bytes that the sandbox may add to its codebase, in blocks of 4 KiB; writes beyond it fail with EDQUOT. */
-  readonly diskBytes?: number
-  /** Files, directories and links that it may add. Default: the server's, a million. */
-  readonly inodes?: number
-}
-
 /** Throws an `InvalidArgumentError` naming the option. */
 export function createRequest(
   codebaseId: string,
@@ -74,32 +61,6 @@ export function createRequest(
 
 export function presetToWire(preset: string | null | undefined): string {
   return preset === null ? '' : (preset ?? DEFAULT_PRESET)
-}
-
-/** The kernel counts CPU time in periods of 100 ms. */
-const PERIOD_US = 100_000
-
-function resourcesToWire(resources: Resources) {
-  return {
-    memoryBytes: limit(resources.memoryBytes, 'resources.memoryBytes'),
-    cpuQuota: limit(
-      resources.cpus === undefined ? undefined : Math.round(resources.cpus * PERIOD_US),
-      'resources.cpus',
-    ),
-    cpuShares: limit(resources.cpuShares, 'resources.cpuShares'),
-    pidsLimit: limit(resources.pids, 'resources.pids'),
-    diskBytes: limit(resources.diskBytes, 'resources.diskBytes'),
-    inodes: limit(resources.inodes, 'resources.inodes'),
-  }
-}
-
-/** On the wire 0 is no limit; an option that is 0 is a mistake. */
-function limit(value: number | undefined, option: string): bigint {
-  if (value === undefined) return 0n
-  if (!Number.isSafeInteger(value) || value < 1) {
-    throw new InvalidArgumentError(`${option} must be a positive number`, option)
-  }
-  return BigInt(value)
 }
 
 function networkToWire(network: NonNullable<SandboxOptions['network']>) {

@@ -102,8 +102,9 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     {
       ...{ store, records, codebases, serial, runtimes, views, mountDirs, instance, nowMs, log },
       device: choice.device,
-      maxOpenFiles: limits.maxOpenFilesPerProcess,
       silence: { answerMaxMs: limits.agentAnswerMaxMs, silenceMaxMs: limits.agentSilenceMaxMs },
+      limits,
+      probes,
       hostUids: isRoot ? new HostUids(config.hostUids) : undefined,
     },
   )

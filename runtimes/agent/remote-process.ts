@@ -46,6 +46,8 @@ export class RemoteProcess implements AgentProcess {
   readonly #settleStarted: Deferred<AgentProcess>
   readonly #settleExited: Deferred<ExitStatus>
   #pid = 0
+  #outputLeft: number
+  #outputExceeded = false
   #state: 'starting' | 'running' | 'exited' | 'over' = 'starting'
 
   constructor(options: RemoteProcessOptions, dependencies: RemoteProcessDependencies) {
@@ -61,6 +63,7 @@ export class RemoteProcess implements AgentProcess {
     exited.promise.catch(ignoreUnlessAwaited)
 
     const { spec } = options
+    this.#outputLeft = spec.maxOutputBytes ?? Number.POSITIVE_INFINITY
     this.stdout = this.#output(Channel.stdout)
     this.stderr = new OutputChannel(silent)
     if (spec.terminal === undefined) this.stderr = this.#output(Channel.stderr)
@@ -74,6 +77,10 @@ export class RemoteProcess implements AgentProcess {
 
   get pid(): number {
     return this.#pid
+  }
+
+  get outputExceeded(): boolean {
+    return this.#outputExceeded
   }
 
   signal(signal: number, to: SignalTarget): void {
@@ -99,7 +106,22 @@ export class RemoteProcess implements AgentProcess {
     const output = this.#outputs[channel]
     if (output === undefined) return `data on channel ${channel}, which is none`
     if (data.length === 0) return 'empty data'
-    return output.receive(data) ? undefined : 'more data than it had credit for'
+    if (channel !== Channel.stdout && channel !== Channel.stderr) return received(output, data)
+    const kept = data.length > this.#outputLeft ? data.subarray(0, this.#outputLeft) : data
+    this.#outputLeft -= kept.length
+    if (kept.length < data.length) this.#exceed()
+    return kept.length === 0 ? undefined : received(output, kept)
+  }
+
+  /** What is dropped gives no credit, so the agent is told to keep the rest: its exit would wait for that. */
+  #exceed(): void {
+    if (this.#outputExceeded) return
+    this.#outputExceeded = true
+    this.signal(SIGKILL, 'tree')
+    const { id } = this.#options
+    for (const channel of [Channel.stdout, Channel.stderr]) {
+      if (this.#outputs[channel]?.ended === false) this.#dependencies.send({ type: 'end', id, channel })
+    }
   }
 
   end(channel: number): string | undefined {
@@ -195,6 +217,12 @@ export class RemoteProcess implements AgentProcess {
     this.#inputs[channel] = input
     return input
   }
+}
+
+const SIGKILL = 9
+
+function received(output: OutputChannel, data: Buffer): string | undefined {
+  return output.receive(data) ? undefined : 'more data than it had credit for'
 }
 
 /** Of a terminal. */

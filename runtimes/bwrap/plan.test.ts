@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type { LaunchSpec } from '../contract/runtime.ts'
-import { type BwrapHost, faultInSpec, MIN_CPU_QUOTA_US, MIN_MEMORY_BYTES, planBwrap } from './plan.ts'
+import { LIMIT_RANGES } from '../contract/limits.ts'
+import type { LaunchSpec, Limits } from '../contract/runtime.ts'
+import { type BwrapHost, faultInSpec, planBwrap } from './plan.ts'
 
 const SPEC: LaunchSpec = {
   sandboxId: 'sb_1',
@@ -57,15 +58,24 @@ describe('the plan of a bwrap sandbox', () => {
     expect(sizesOf({ tmpBytes: 123_456 })).toContain(123_456)
   })
 
-  it('takes limits at their edge, and refuses them beyond it by name', () => {
-    const fault = (limits: LaunchSpec['limits']) => faultInSpec({ ...SPEC, limits })
-    expect(
-      fault({ memoryBytes: MIN_MEMORY_BYTES, cpuQuotaUs: MIN_CPU_QUOTA_US, cpuShares: 2, pids: 1 }),
-    ).toBeUndefined()
-    expect(fault({ memoryBytes: MIN_MEMORY_BYTES - 1 })).toContain('limits.memoryBytes')
-    expect(fault({ cpuQuotaUs: MIN_CPU_QUOTA_US - 1 })).toContain('limits.cpuQuotaUs')
-    expect(fault({ cpuShares: 1 })).toContain('limits.cpuShares')
-    expect(fault({ pids: 1.5 })).toContain('limits.pids')
+  const EDGES = Object.entries(LIMIT_RANGES) as [keyof Limits, { least: number; most: number }][]
+  it.each(EDGES)('takes %s at both edges, and refuses it beyond them by its name', (limit, { least, most }) => {
+    const fault = (value: number) => faultInSpec({ ...SPEC, limits: { [limit]: value } })
+    expect([fault(least), fault(most)]).toEqual([undefined, undefined])
+    for (const value of [least - 1, most + 1, least + 0.5]) expect(fault(value)).toContain(`limits.${limit} must be`)
+  })
+
+  it('gives /tmp no more than half of the memory', () => {
+    const fault = (tmpBytes: number) => faultInSpec({ ...SPEC, limits: { tmpBytes, memoryBytes: 1 << 28 } })
+    expect(fault(1 << 27)).toBeUndefined()
+    expect(fault((1 << 27) + 1)).toContain('limits.tmpBytes must be at most half of the memory')
+  })
+
+  it('hands limits of each process to the agent, in their places', () => {
+    const lastTwo = (limits: Limits) => planBwrap({ ...SPEC, limits }, HOST).slice(-2)
+    expect(lastTwo({ openFiles: 64 })).toEqual(['64', '-'])
+    expect(lastTwo({ fileBytes: 4096 })).toEqual(['-', '4096'])
+    expect(lastTwo({})).toEqual(['/proc/self/fd/4', '3'])
   })
 
   it.each(['/usr/x', '/etc', '/proc/1', '/', '/tmp', '/home/croft', '/a//b', '/a/', 'a', '/a\0'])(

@@ -1,4 +1,5 @@
 import { posix } from 'node:path'
+import { faultInLimits } from '../contract/limits.ts'
 import type { LaunchSpec } from '../contract/runtime.ts'
 
 /** What of the host goes into a plan; found once by `readHost`. */
@@ -59,8 +60,14 @@ export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanO
     ...['--remount-ro', '/', '--chdir', '/'],
     // By descriptor: the sandbox's user need not reach the file by a path, and nothing of it shows inside.
     ...['--', `/proc/self/fd/${AGENT_FD}`, String(CHANNEL_FD)],
-    ...(spec.limits.openFiles === undefined ? [] : [String(spec.limits.openFiles)]),
+    ...processLimits(spec.limits),
   ]
+}
+
+/** Of each process inside, for the agent to set: a dash is no limit. */
+function processLimits({ openFiles, fileBytes }: LaunchSpec['limits']): string[] {
+  if (openFiles === undefined && fileBytes === undefined) return []
+  return [openFiles, fileBytes].map((limit) => (limit === undefined ? '-' : String(limit)))
 }
 
 /**
@@ -97,38 +104,8 @@ export function faultInSpec(spec: LaunchSpec): string | undefined {
   for (const field of ['hostUid', 'hostGid'] as const) {
     if (!Number.isInteger(spec[field]) || spec[field] < 0) return `${field} is not an id: ${spec[field]}`
   }
-  return faultInLimits(spec.limits)
-}
-
-/** Less memory than this does not hold the agent and one program. */
-export const MIN_MEMORY_BYTES = 16 << 20
-/** The kernel takes no quota under a millisecond. */
-export const MIN_CPU_QUOTA_US = 1_000
-const MIN_CPU_SHARES = 2
-const MAX_CPU_SHARES = 262_144
-const MAX_PIDS = 1 << 22
-const MIN_TMP_BYTES = 1 << 16
-/** A shell wants some beyond its first ten. */
-const MIN_OPEN_FILES = 64
-const MAX_OPEN_FILES = 1 << 20
-
-function faultInLimits(limits: LaunchSpec['limits']): string | undefined {
-  const ranges = {
-    memoryBytes: [MIN_MEMORY_BYTES, Number.MAX_SAFE_INTEGER],
-    cpuQuotaUs: [MIN_CPU_QUOTA_US, 1e9],
-    cpuShares: [MIN_CPU_SHARES, MAX_CPU_SHARES],
-    pids: [1, MAX_PIDS],
-    tmpBytes: [MIN_TMP_BYTES, Number.MAX_SAFE_INTEGER],
-    openFiles: [MIN_OPEN_FILES, MAX_OPEN_FILES],
-  } as const
-  for (const [field, [least, most]] of Object.entries(ranges)) {
-    const value = limits[field as keyof typeof ranges]
-    if (value === undefined) continue
-    if (!Number.isInteger(value) || value < least || value > most) {
-      return `limits.${field} is not a whole number from ${least} to ${most}: ${value}`
-    }
-  }
-  return undefined
+  const fault = faultInLimits(spec.limits)
+  return fault === undefined ? undefined : `limits.${fault.limit} ${fault.problem}: ${spec.limits[fault.limit]}`
 }
 
 const TAKEN = ['/', '/bin', '/dev', '/etc', '/lib', '/lib32', '/lib64', '/libx32', '/proc', '/sbin', '/sys', '/usr']

@@ -152,6 +152,11 @@ function capabilitiesOf(groups: ControlGroups | undefined): Capabilities {
     memoryLimit: groups?.controllers.has('memory') ?? false,
     cpuLimit: groups?.controllers.has('cpu') ?? false,
     pidsLimit: groups?.controllers.has('pids') ?? false,
+    // ADR 25: what a sandbox reads and writes, the server does for it.
+    ioLimit: false,
+    openFilesLimit: true,
+    fileSizeLimit: true,
+    tmpLimit: true,
     terminal: true,
     image: false,
     networkOff: true,
@@ -169,6 +174,10 @@ function unsupported({ limits, image, network }: LaunchSpec, can: Capabilities):
   if (limits.cpuQuotaUs !== undefined && !can.cpuLimit) return refuse('limits.cpuQuotaUs', noGroup)
   if (limits.cpuShares !== undefined && !can.cpuLimit) return refuse('limits.cpuShares', noGroup)
   if (limits.pids !== undefined && !can.pidsLimit) return refuse('limits.pids', noGroup)
+  for (const limit of ['ioReadBytesPerSecond', 'ioWriteBytesPerSecond'] as const) {
+    if (limits[limit] !== undefined && !can.ioLimit)
+      return refuse(`limits.${limit}`, 'the server reads and writes for the sandbox, outside of its groups')
+  }
   if (image !== undefined && image !== '') return refuse('image', 'bubblewrap shows the host’s /usr')
   if (network.mode !== 'off') return refuse('network', `bubblewrap has no network of mode ${network.mode} yet`)
   return undefined

@@ -16,6 +16,9 @@ export interface GroupStats {
   readonly pids?: number
   /** Processes that the kernel ended for want of memory. */
   readonly oomKills?: number
+  /** Periods in which the quota of CPU time was used up, and for how long nothing ran for that. */
+  readonly throttledPeriods?: number
+  readonly throttledUs?: number
 }
 
 export type Controller = 'memory' | 'cpu' | 'pids'

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { existsSync, writeFileSync } from 'node:fs'
-import { dirname } from 'node:path'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { needs } from '../../test/needs.ts'
 import { detectControlGroups, findGroups } from './detect.ts'
@@ -67,6 +67,32 @@ describe('a control group of this machine', () => {
     for (const path of group?.procsPaths ?? []) expect(existsSync(dirname(path))).toBe(false)
     // What is gone already is no error.
     await groups?.reap(name)
+  })
+
+  it('has each limit in the kernel as it was given, swap counted as memory', async () => {
+    const name = `croft-test-${randomBytes(6).toString('hex')}`
+    const groups = await detectControlGroups()
+    const limits = { memoryBytes: 64 << 20, cpuQuotaUs: 20_000, cpuShares: 128, pids: 7 }
+    const group = await groups?.create(name, limits)
+    try {
+      const directories = group?.procsPaths.map((path) => dirname(path)) ?? []
+      const read = (file: string) =>
+        directories
+          .map((directory) => join(directory, file))
+          .flatMap((path) => (existsSync(path) ? [readFileSync(path, 'utf8').trim()] : []))
+      expect(read('pids.max')).toEqual(['7'])
+      if (groups?.version === 1) {
+        expect(read('memory.limit_in_bytes')).toEqual([String(64 << 20)])
+        // Memory and swap together: no byte of it can be swapped. Absent where the kernel does not account for swap.
+        expect(read('memory.memsw.limit_in_bytes').every((value) => value === String(64 << 20))).toBe(true)
+        expect([read('cpu.cfs_quota_us'), read('cpu.shares')]).toEqual([['20000'], ['128']])
+      } else {
+        expect([read('memory.max'), read('memory.swap.max')]).toEqual([[String(64 << 20)], ['0']])
+        expect([read('cpu.max'), read('cpu.weight')]).toEqual([['20000 100000'], ['5']])
+      }
+    } finally {
+      await group?.remove()
+    }
   })
 
   it('leaves nothing where a limit is refused', async () => {

@@ -83,13 +83,15 @@ async function setLimits(directories: V1Directories, limits: GroupLimits): Promi
   if (pids !== undefined && limits.pids !== undefined) await setLimit(pids, 'pids.max', limits.pids)
 }
 
-async function stats({ memory, cpuacct, pids }: V1Directories): Promise<GroupStats> {
-  const [memoryBytes, memoryPeakBytes, oomKills, cpuNs, pidsNow] = await Promise.all([
+async function stats({ memory, cpu, cpuacct, pids }: V1Directories): Promise<GroupStats> {
+  const [memoryBytes, memoryPeakBytes, oomKills, cpuNs, pidsNow, throttledPeriods, throttledNs] = await Promise.all([
     memory && readNumber(memory, 'memory.usage_in_bytes'),
     memory && readNumber(memory, 'memory.max_usage_in_bytes'),
     memory && readField(memory, 'memory.oom_control', 'oom_kill'),
     cpuacct && readNumber(cpuacct, 'cpuacct.usage'),
     pids && readNumber(pids, 'pids.current'),
+    cpu && readField(cpu, 'cpu.stat', 'nr_throttled'),
+    cpu && readField(cpu, 'cpu.stat', 'throttled_time'),
   ])
   return {
     ...(typeof memoryBytes === 'number' && { memoryBytes }),
@@ -97,5 +99,7 @@ async function stats({ memory, cpuacct, pids }: V1Directories): Promise<GroupSta
     ...(typeof oomKills === 'number' && { oomKills }),
     ...(typeof cpuNs === 'number' && { cpuUs: Math.round(cpuNs / 1000) }),
     ...(typeof pidsNow === 'number' && { pids: pidsNow }),
+    ...(typeof throttledPeriods === 'number' && { throttledPeriods }),
+    ...(typeof throttledNs === 'number' && { throttledUs: Math.round(throttledNs / 1000) }),
   }
 }

@@ -108,12 +108,14 @@ function groupOf(directory: string): ControlGroup {
 }
 
 async function stats(directory: string): Promise<GroupStats> {
-  const [memoryBytes, memoryPeakBytes, oomKills, cpuUs, pids] = await Promise.all([
+  const [memoryBytes, memoryPeakBytes, oomKills, cpuUs, pids, throttledPeriods, throttledUs] = await Promise.all([
     readNumber(directory, 'memory.current'),
     readNumber(directory, 'memory.peak'),
     readField(directory, 'memory.events', 'oom_kill'),
     readField(directory, 'cpu.stat', 'usage_usec'),
     readNumber(directory, 'pids.current'),
+    readField(directory, 'cpu.stat', 'nr_throttled'),
+    readField(directory, 'cpu.stat', 'throttled_usec'),
   ])
   return {
     ...(memoryBytes !== undefined && { memoryBytes }),
@@ -121,5 +123,7 @@ async function stats(directory: string): Promise<GroupStats> {
     ...(oomKills !== undefined && { oomKills }),
     ...(cpuUs !== undefined && { cpuUs }),
     ...(pids !== undefined && { pids }),
+    ...(throttledPeriods !== undefined && { throttledPeriods }),
+    ...(throttledUs !== undefined && { throttledUs }),
   }
 }

@@ -24,6 +24,8 @@ export interface SpawnSpec {
    * are passed on, all that stood in stdout and stderr at that time is, so that they mark where output ends.
    */
   readonly control?: boolean
+  /** What stdout and stderr may bring together: with one byte more the whole tree is killed. Default: no limit. */
+  readonly maxOutputBytes?: number
 }
 
 export interface AgentProcess {
@@ -42,6 +44,8 @@ export interface AgentProcess {
    * terminal; so a reader that stops delays it. Rejects with an `AgentError` when the connection ends first.
    */
   readonly exited: Promise<ExitStatus>
+  /** It was killed because it printed more than `maxOutputBytes`, of which as many are in the streams. */
+  readonly outputExceeded: boolean
   /**
    * `tree`: every process that descends from it, also those that left its group or session, and also after it
    * has ended itself; with SIGKILL, all of them are dead when `exited` resolves. `process` and `group` reach

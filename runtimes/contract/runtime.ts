@@ -39,6 +39,12 @@ export interface Capabilities {
   readonly memoryLimit: boolean
   readonly cpuLimit: boolean
   readonly pidsLimit: boolean
+  /** Bandwidth between a sandbox and the disk. */
+  readonly ioLimit: boolean
+  readonly openFilesLimit: boolean
+  readonly fileSizeLimit: boolean
+  /** Of `/tmp`. */
+  readonly tmpLimit: boolean
   readonly terminal: boolean
   readonly image: boolean
   readonly networkOff: boolean
@@ -82,6 +88,10 @@ export interface Limits {
   readonly tmpBytes?: number
   /** Descriptors of each process; one more is EMFILE. */
   readonly openFiles?: number
+  /** No file grows beyond this: EFBIG, and SIGXFSZ. */
+  readonly fileBytes?: number
+  readonly ioReadBytesPerSecond?: number
+  readonly ioWriteBytesPerSecond?: number
 }
 
 export interface Launched {
@@ -109,6 +119,9 @@ export interface Stats {
   readonly pids?: number
   /** Processes that the kernel ended because the memory limit was reached. */
   readonly oomKills?: number
+  /** Periods of 100 ms in which it had used up its quota of CPU time, and how long it stood still for that. */
+  readonly throttledPeriods?: number
+  readonly throttledUs?: number
 }
 
 export interface LeftBehind {

@@ -1,18 +1,10 @@
 import { type Command, InvalidArgumentError } from 'commander'
 import type { Rule } from '../rules.ts'
 import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
-import type { Resources, SandboxOptions } from '../sandbox-spec.ts'
+import type { SandboxOptions } from '../sandbox-spec.ts'
 import { SECCOMP_PROFILES, type SeccompProfile } from '../seccomp-profiles.ts'
-import {
-  parseBytes,
-  parseCount,
-  parseDuration,
-  parseEnvironment,
-  parseLabel,
-  parseList,
-  parsePositive,
-  parseRule,
-} from './arguments.ts'
+import { parseDuration, parseEnvironment, parseLabel, parseList, parseRule } from './arguments.ts'
+import { type ResourceFlags, resourcesOf, withResourceFlags } from './resource-flags.ts'
 
 export interface ServerFlags {
   readonly json?: boolean
@@ -29,16 +21,11 @@ export function serverOption(options: ServerFlags): { server?: string } {
   return options.server === undefined ? {} : { server: options.server }
 }
 
-export interface SpecFlags extends ServerFlags {
+export interface SpecFlags extends ServerFlags, ResourceFlags {
   readonly preset?: string
   readonly rule?: readonly Rule[]
   readonly runtime?: RuntimeName
   readonly image?: string
-  readonly memory?: number
-  readonly cpus?: number
-  readonly pids?: number
-  readonly disk?: number
-  readonly inodes?: number
   readonly seccomp?: SeccompProfile
   readonly label?: Readonly<Record<string, string>>
   readonly include?: readonly string[]
@@ -48,16 +35,11 @@ export interface SpecFlags extends ServerFlags {
 
 /** What `run` and `create` have in common: what the sandbox is to be. */
 export function withSpecFlags(command: Command): Command {
-  return withServerFlags(command)
+  return withResourceFlags(withServerFlags(command))
     .option('--preset <name>', 'rules to begin with; see `croft presets`, or "empty" (default: agent-safe)')
     .option('--rule <pattern=level>', 'add a rule: none, view, read or write, @priority; repeatable', parseRule)
     .option('--runtime <name>', `one of ${RUNTIME_NAMES.join(', ')}`, parseRuntime)
     .option('--image <name>', 'for runtimes that have images')
-    .option('--memory <size>', 'limit, such as 512m or 2g', parseBytes)
-    .option('--cpus <number>', 'limit, such as 1.5', parsePositive)
-    .option('--pids <number>', 'limit of processes and threads', parseCount)
-    .option('--disk <size>', 'how much it may add to the codebase, such as 2g', parseBytes)
-    .option('--inodes <number>', 'how many files it may add', parseCount)
     .option('--seccomp <profile>', `which system calls it has: ${SECCOMP_PROFILES.join(', ')}`, parseSeccomp)
     .option('--label <key=value>', 'repeatable', parseLabel)
     .option('--include <pattern>', 'upload this whole, whatever the ignore files say; repeatable', parseList)
@@ -68,20 +50,14 @@ export function withSpecFlags(command: Command): Command {
 export function sandboxOptions(
   options: SpecFlags,
 ): SandboxOptions & { include?: string[]; ignore?: 'none' | string[] } {
-  const resources: Resources = {
-    ...(options.memory === undefined ? {} : { memoryBytes: options.memory }),
-    ...(options.cpus === undefined ? {} : { cpus: options.cpus }),
-    ...(options.pids === undefined ? {} : { pids: options.pids }),
-    ...(options.disk === undefined ? {} : { diskBytes: options.disk }),
-    ...(options.inodes === undefined ? {} : { inodes: options.inodes }),
-  }
+  const resources = resourcesOf(options)
   return {
     ...serverOption(options),
     ...(options.preset === undefined ? {} : { preset: options.preset === 'empty' ? null : options.preset }),
     ...(options.rule === undefined ? {} : { permissions: options.rule }),
     ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
     ...(options.image === undefined ? {} : { image: options.image }),
-    ...(Object.keys(resources).length === 0 ? {} : { resources }),
+    ...(resources === undefined ? {} : { resources }),
     ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
     ...(options.label === undefined ? {} : { labels: options.label }),
     ...(options.include === undefined ? {} : { include: [...options.include] }),

@@ -1,4 +1,6 @@
+import { totalmem } from 'node:os'
 import { z } from 'zod'
+import { LIMIT_RANGES, outside, type Range } from '../../runtimes/contract/limits.ts'
 
 const KiB = 1024
 const MiB = 1024 * KiB
@@ -8,8 +10,21 @@ const bytes = (fallback: number, least = 1) => z.int().min(least).default(fallba
 const count = (fallback: number, least = 1) => z.int().min(least).default(fallback)
 const ms = (fallback: number, least = 1) => z.int().min(least).max(MAX_TIMER_MS).default(fallback)
 
+/** Where 0 is no limit. */
+const ranged = (range: Range, fallback: number) =>
+  z
+    .int()
+    .refine(
+      (value) => value === 0 || outside(value, range) === undefined,
+      `must be 0 or ${range.least} to ${range.most}`,
+    )
+    .default(fallback)
+
 /** What a timer of Node can hold; longer ones would fire at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1
+export const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** Of the machine's memory, for one sandbox: the rest is the server's and the host's. */
+const MEMORY_SHARE = 0.75
 
 /** PATH_MAX of Linux, without the final NUL that it counts. A longer path could not be opened inside anyway. */
 export const MAX_PATH_BYTES = 4096
@@ -55,8 +70,8 @@ export const limitsSchema = z.strictObject({
   /** For a command that names no timeout. */
   execTimeoutDefaultMs: ms(60 * 60_000),
   execTimeoutMaxMs: ms(24 * 60 * 60_000),
-  /** Descriptors of each process in a sandbox; one more is EMFILE there. Never more than the server's own process may have. */
-  maxOpenFilesPerProcess: z.int().min(64).max(1_048_576).default(16_384),
+  /** What one command may print, both streams together; one that prints more is killed. 0: no limit. */
+  maxOutputBytesPerCommand: bytes(0, 0),
   /** Between SIGTERM and SIGKILL. */
   killGraceMs: ms(2_000, 0),
   /** How long a command's output may stay silent after its end, held open by a process it left behind. */
@@ -71,6 +86,26 @@ export const limitsSchema = z.strictObject({
   maxSessionsPerSandbox: count(64),
   /** Closed ones included: they stay listed for the life of the sandbox. */
   maxSessionRecordsPerSandbox: count(10_000),
+
+  /**
+   * What a sandbox gets where its request names nothing, and the most that a request may name (which is also what it gets
+   * where nothing else is set). 0: none. Held where the runtime can hold it; a request for what it cannot is refused.
+   */
+  memoryBytesPerSandbox: ranged(LIMIT_RANGES.memoryBytes, Math.floor(totalmem() * MEMORY_SHARE)),
+  maxMemoryBytesPerSandbox: ranged(LIMIT_RANGES.memoryBytes, 0),
+  /** Microseconds in each 100 ms. */
+  maxCpuQuotaUsPerSandbox: ranged(LIMIT_RANGES.cpuQuotaUs, 0),
+  /** A weight against other sandboxes and the server, whose own is 1024. */
+  cpuSharesPerSandbox: ranged(LIMIT_RANGES.cpuShares, 0),
+  /** Threads count too. */
+  processesPerSandbox: ranged(LIMIT_RANGES.pids, 4_096),
+  maxProcessesPerSandbox: ranged(LIMIT_RANGES.pids, 0),
+  /** Of /tmp, and at most of the home; a quarter of the memory where that is less. */
+  maxTmpBytesPerSandbox: ranged(LIMIT_RANGES.tmpBytes, GiB),
+  /** Descriptors of each process in a sandbox; one more is EMFILE there. Never more than the server's own process may have. */
+  maxOpenFilesPerProcess: z.int().min(LIMIT_RANGES.openFiles.least).max(LIMIT_RANGES.openFiles.most).default(16_384),
+  /** One file that a sandbox makes: EFBIG there. */
+  maxFileBytes: ranged(LIMIT_RANGES.fileBytes, 0),
 
   /** What a sandbox may add to its codebase, where its request names nothing, and at most. 0: no limit but the disk. */
   diskBytesPerSandbox: bytes(0, 0),

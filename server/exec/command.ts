@@ -4,13 +4,13 @@ import type { SpawnSpec } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { environment } from './environment.ts'
-import { parseTimeout } from './timeout.ts'
+import { parseTimeout, type Timeout } from './timeout.ts'
 
 export interface Command {
   readonly spec: SpawnSpec
   /** All of it, known beforehand; absent: none, or it comes later. */
   readonly input: Buffer | undefined
-  readonly timeoutMs: number
+  readonly timeout: Timeout
 }
 
 export interface Terminal {
@@ -43,7 +43,7 @@ export function parseCommand(
       ...(terminal === undefined ? {} : { terminal }),
     },
     input,
-    timeoutMs: parseTimeout(request.timeout, limits),
+    timeout: parseTimeout(request.timeout, limits),
   }
 }
 

@@ -4,10 +4,10 @@ import type { AgentProcess } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
+import { timedOutSilently, tooMuchOutput, withoutOutput } from './ended-early.ts'
 import { mergedOutput } from './merged-output.ts'
 import { isNotStarted, startProcess } from './process.ts'
 import { execExit } from './result.ts'
-import { timedOutSilently } from './timed-out.ts'
 
 export interface StreamContext {
   readonly limits: Limits
@@ -20,7 +20,8 @@ export interface StreamContext {
 
 /**
  * Runs a command and gives its output as it comes, at the pace at which it is taken. Throws DEADLINE_EXCEEDED
- * after the last of it when it ran out of time.
+ * after the last of it when it ran out of time,
+ * RESOURCE_EXHAUSTED when it printed more than it may.
  */
 export async function* execStream(
   running: Running,
@@ -39,10 +40,9 @@ export async function* execStream(
     yield* mergedOutput(process, started.exited, limits.outputGraceMs)
     const status = await started.exited
     const durationMs = performance.now() - startedAtMs
-    if (started.timedOut()) {
-      // The output itself has gone out already.
-      throw timedOutSilently(command.timeoutMs, { status, durationMs }, limits)
-    }
+    // The output itself has gone out already.
+    if (process.outputExceeded) throw tooMuchOutput(running, withoutOutput({ status, durationMs }), limits)
+    if (started.timedOut()) throw timedOutSilently(started.timeoutMs, { status, durationMs }, limits)
     signal.throwIfAborted()
     if (reportExit) yield { exit: execExit({ status, durationMs, oomKilled: await started.oomKilled(status) }) }
   } finally {

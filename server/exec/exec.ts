@@ -4,10 +4,10 @@ import type { AgentProcess } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
+import { timedOut, tooMuchOutput } from './ended-early.ts'
 import { CappedOutput, ended } from './output.ts'
 import { isNotStarted, MAX_GRACES, startProcess } from './process.ts'
 import { execResult, notStartedResult } from './result.ts'
-import { timedOut } from './timed-out.ts'
 
 /**
  * Runs a command to its end and gives back what it printed, up to the cap. Throws DEADLINE_EXCEEDED with the
@@ -32,7 +32,8 @@ export async function exec(
     await quiet(process, outputEnded, limits.outputGraceMs)
     const durationMs = performance.now() - startedAtMs
     const outcome = { status, stdout, stderr, durationMs, oomKilled: await started.oomKilled(status) }
-    if (started.timedOut()) throw timedOut(command.timeoutMs, outcome, limits)
+    if (process.outputExceeded) throw tooMuchOutput(running, outcome, limits)
+    if (started.timedOut()) throw timedOut(started.timeoutMs, outcome, limits)
     return execResult(outcome, limits.maxUnaryOutputBytes)
   } finally {
     started.done()

@@ -3,8 +3,9 @@ import { deferred } from '../concurrency/deferred.ts'
 import type { Limits } from '../config/limits.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
+import { timedOutSilently } from './ended-early.ts'
 import { type NotStarted, notStarted } from './not-started.ts'
-import { timedOutSilently } from './timed-out.ts'
+import { timeoutWithin } from './timeout.ts'
 
 const SIGTERM = 15
 const SIGKILL = 9
@@ -20,6 +21,7 @@ export interface StartedProcess {
   readonly exited: Promise<ExitStatus>
   /** Whether it failed for want of memory, as far as that can be told. To be asked when it has ended. */
   readonly oomKilled: (status: ExitStatus) => Promise<boolean>
+  readonly timeoutMs: number
   /** Set when it ran out of time and was told to end. */
   readonly timedOut: () => boolean
   /** Ends the command with all that came from it: SIGTERM, and SIGKILL for what is there still after the grace. */
@@ -34,9 +36,11 @@ export interface StartedProcess {
  */
 export async function startProcess(
   running: Running,
-  { spec, input, timeoutMs }: Command,
+  { spec, input, timeout }: Command,
   { limits, signal }: { limits: Limits; signal: AbortSignal },
 ): Promise<StartedProcess | NotStarted> {
+  const timeoutMs = timeoutWithin(timeout, running)
+  const { outputBytes: maxOutputBytes } = running.limits
   running.beginCommand()
   const askedAtMs = performance.now()
   const impatient = deferred<undefined>()
@@ -66,7 +70,7 @@ export async function startProcess(
   }
 
   const oomWatch = watchOom(running)
-  const spawning = running.agent.spawn(spec)
+  const spawning = running.agent.spawn(maxOutputBytes === undefined ? spec : { ...spec, maxOutputBytes })
   try {
     process = await Promise.race([spawning, impatient.promise])
   } catch (error) {
@@ -104,6 +108,7 @@ export async function startProcess(
   return {
     process: started,
     startedAtMs: performance.now(),
+    timeoutMs,
     exited,
     oomKilled: oomWatch,
     timedOut: () => timedOut,

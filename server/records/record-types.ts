@@ -1,8 +1,9 @@
 import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
-import type { Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
+import type { SandboxLimits } from '../sandboxes/resource-limits.ts'
 
 /** Times are milliseconds since 1970. `sequence` gives the order in which things were made. */
 interface RecordBase {
@@ -31,7 +32,8 @@ export interface SandboxRecord extends RecordBase {
   readonly labels: Readonly<Record<string, string>>
   readonly runtime: RuntimeName
   readonly image?: string
-  readonly limits: ResourceLimits
+  /** As asked for. */
+  readonly limits: SandboxLimits
   /** Absent in records of before there were quotas: none. */
   readonly quota?: Quota
   /** Absent in records of before there were filters: `default`. */

@@ -7,13 +7,14 @@ import {
   type ResourceLimits as ResourceLimitsMessage,
   RuntimeType,
 } from '../../proto/index.ts'
-import type { Probe, Limits as ResourceLimits, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { checkId } from '../records/ids.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import { parseRules } from './permissions.ts'
+import { checkAbilities, parseResources, type SandboxLimits } from './resource-limits.ts'
 import { runtimeName } from './runtime-types.ts'
 import { parseSeccomp } from './seccomp.ts'
 
@@ -37,7 +38,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   const codebaseId = checkId('cb', request.codebaseId, 'codebase_id')
   const rules = parseRules(request.preset, request.permissions, { presets: context.presets, maxRules: limits.maxRules })
   const labels = parseLabels(request.labels, limits)
-  const resources = parseResources(request.resources)
+  const resources = parseResources(request.resources, limits)
   const image = parseImage(request.image, limits)
   const expiresInMs = request.expiresIn === undefined ? undefined : durationMs(request.expiresIn)
   if (expiresInMs !== undefined && !(expiresInMs > 0)) throw invalid('expires_in', 'must be more than 0')
@@ -45,7 +46,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   const runtime = parseRuntime(request.runtime, context.defaultRuntime)
   const probe = await context.probe(runtime)
   if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)
-  checkAbilities({ image, resources, mode: request.network?.mode }, runtime, probe)
+  checkWishes({ image, resources, mode: request.network?.mode }, runtime, probe)
 
   return {
     codebaseId,
@@ -92,21 +93,6 @@ function parseImage(image: string, limits: Limits): string {
   return image
 }
 
-/** 0 is the value of a field that was not set: no limit. */
-function parseResources(message: ResourceLimitsMessage | undefined): ResourceLimits {
-  if (message === undefined) return {}
-  const memoryBytes = natural(message.memoryBytes, 'resources.memory_bytes')
-  const cpuQuotaUs = natural(message.cpuQuota, 'resources.cpu_quota')
-  const cpuShares = natural(message.cpuShares, 'resources.cpu_shares')
-  const pids = natural(message.pidsLimit, 'resources.pids_limit')
-  return {
-    ...(memoryBytes === 0 ? {} : { memoryBytes }),
-    ...(cpuQuotaUs === 0 ? {} : { cpuQuotaUs }),
-    ...(cpuShares === 0 ? {} : { cpuShares }),
-    ...(pids === 0 ? {} : { pids }),
-  }
-}
-
 /** 0 is the value of a field that was not set: the server's default. */
 function parseQuota(message: ResourceLimitsMessage | undefined, limits: Limits): Quota {
   const bytes = natural(message?.diskBytes ?? 0n, 'resources.disk_bytes') || limits.diskBytesPerSandbox
@@ -127,31 +113,21 @@ function natural(value: bigint, field: string): number {
 
 interface Wishes {
   readonly image: string
-  readonly resources: ResourceLimits
+  readonly resources: SandboxLimits
   readonly mode: NetworkPolicy_Mode | undefined
 }
 
-/** What the runtime cannot do is refused now: a limit that holds nothing would be worse than none. */
-function checkAbilities(
-  { image, resources, mode }: Wishes,
-  runtime: RuntimeName,
-  { available, capabilities }: Probe,
-): void {
+/** What the runtime cannot do is refused now, not when the sandbox starts. */
+function checkWishes({ image, resources, mode }: Wishes, runtime: RuntimeName, probe: Probe): void {
   if (mode !== undefined && mode !== NetworkPolicy_Mode.UNSPECIFIED && mode !== NetworkPolicy_Mode.OFF) {
     throw unsupported('network.mode', `runtime ${runtime} gives sandboxes no network`)
   }
   // Of a runtime that does not run here nothing is known; starting the sandbox says why.
-  if (!available) return
-  const cannot = (field: string, what: string) => unsupported(field, `runtime ${runtime} cannot ${what} on this host`)
-  if (image !== '' && !capabilities.image) throw cannot('image', 'use images')
-  if (resources.memoryBytes !== undefined && !capabilities.memoryLimit) {
-    throw cannot('resources.memory_bytes', 'limit memory')
+  if (!probe.available) return
+  if (image !== '' && !probe.capabilities.image) {
+    throw unsupported('image', `runtime ${runtime} cannot use images on this host`)
   }
-  if (resources.cpuQuotaUs !== undefined && !capabilities.cpuLimit)
-    throw cannot('resources.cpu_quota', 'limit CPU time')
-  if (resources.cpuShares !== undefined && !capabilities.cpuLimit)
-    throw cannot('resources.cpu_shares', 'share out CPU time')
-  if (resources.pids !== undefined && !capabilities.pidsLimit) throw cannot('resources.pids_limit', 'limit processes')
+  checkAbilities(resources, runtime, probe.capabilities)
 }
 
 function unsupported(field: string, problem: string): CroftError {

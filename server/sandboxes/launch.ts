@@ -3,10 +3,13 @@ import { connectAgent } from '../../runtimes/agent/client.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
 import { Undo } from '../concurrency/undo.ts'
+import type { Limits } from '../config/limits.ts'
 import type { Logger } from '../observability/log.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import type { HostUids } from './host-uids.ts'
 import type { MountDirs } from './mount-dirs.ts'
+import type { Probes } from './probes.ts'
+import { limitsInForce, runtimeLimits } from './resource-limits.ts'
 import { type RunningParts, WORKSPACE } from './running.ts'
 import type { Views } from './views.ts'
 
@@ -18,10 +21,10 @@ export interface LaunchDependencies {
   readonly mountDirs: MountDirs
   /** Absent where the server is not root: everything then runs as the server's own user. */
   readonly hostUids: HostUids | undefined
-  /** Of each process inside. */
-  readonly maxOpenFiles: number
   /** How long the agent may be silent. */
   readonly silence: { readonly answerMaxMs: number; readonly silenceMaxMs: number }
+  readonly limits: Limits
+  readonly probes: Probes
   readonly log: Logger
 }
 
@@ -32,7 +35,7 @@ export interface LaunchDependencies {
 export async function launch(
   sandbox: SandboxRecord,
   runtime: Runtime,
-  { instance, views, device, mountDirs, hostUids, maxOpenFiles, silence, log }: LaunchDependencies,
+  { instance, views, device, mountDirs, hostUids, silence, limits, probes, log }: LaunchDependencies,
 ): Promise<RunningParts> {
   const undo = new Undo()
   try {
@@ -48,6 +51,8 @@ export async function launch(
     await view.view.mount(dirs.view, { device, unprivileged: hostUid !== 0 })
     undo.add(() => view.view.unmount())
 
+    const probe = await probes.of(runtime.name)
+    const inForce = probe === undefined ? sandbox.limits : limitsInForce(sandbox.limits, limits, probe.capabilities)
     const launched = await runtime.launch({
       sandboxId: sandbox.id,
       instance,
@@ -58,7 +63,7 @@ export async function launch(
       scratchDir: dirs.scratch,
       hostname: 'sandbox',
       ...(sandbox.image === undefined ? {} : { image: sandbox.image }),
-      limits: { ...sandbox.limits, openFiles: maxOpenFiles },
+      limits: runtimeLimits(inForce),
       network: { mode: 'off' },
     })
     undo.add(() => launched.stop())
@@ -68,7 +73,7 @@ export async function launch(
       systemCallFilter: systemCallFilter(sandbox.seccomp ?? 'default'),
     })
     const memoryLimited = sandbox.limits.memoryBytes !== undefined
-    return { sandboxId: sandbox.id, hostUid, launched, agent, view, memoryLimited }
+    return { sandboxId: sandbox.id, hostUid, limits: inForce, launched, agent, view, memoryLimited }
   } catch (error) {
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error

@@ -2,6 +2,7 @@ import type { Agent } from '../../runtimes/contract/agent.ts'
 import type { Launched } from '../../runtimes/contract/runtime.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError } from '../errors/croft-error.ts'
+import type { SandboxLimits } from './resource-limits.ts'
 import type { Lease } from './views.ts'
 
 /** Where the view stands inside. */
@@ -11,6 +12,7 @@ export const WORKSPACE = '/workspace'
 export interface RunningParts {
   readonly sandboxId: string
   readonly hostUid: number
+  readonly limits: SandboxLimits
   readonly launched: Launched
   readonly agent: Agent
   readonly view: Lease
@@ -23,13 +25,16 @@ export class Running {
   readonly sandboxId: string
   readonly agent: Agent
   readonly parts: RunningParts
+  /** In force, the server's own among them. */
+  readonly limits: SandboxLimits
   /** Called once when it ends, whatever the reason; the end waits for them. */
   readonly atEnd = new Set<() => Promise<void>>()
   readonly #maxCommands: number
   #commands = 0
 
   constructor(limits: Limits, parts: RunningParts) {
-    this.#maxCommands = limits.maxCommandsPerSandbox
+    this.#maxCommands = parts.limits.commands ?? limits.maxCommandsPerSandbox
+    this.limits = parts.limits
     this.parts = parts
     this.sandboxId = parts.sandboxId
     this.agent = parts.agent

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
+import { durationOf } from '../api/wire-time.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import { ruleMessage } from './permissions.ts'
 import { runtimeType } from './runtime-types.ts'
@@ -26,11 +27,29 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
       pidsLimit: BigInt(limits.pids ?? 0),
       diskBytes: BigInt(quota.bytes ?? 0),
       inodes: BigInt(quota.inodes ?? 0),
+      fileBytes: BigInt(limits.fileBytes ?? 0),
+      tmpBytes: BigInt(limits.tmpBytes ?? 0),
+      openFiles: BigInt(limits.openFiles ?? 0),
+      outputBytes: BigInt(limits.outputBytes ?? 0),
+      ...(limits.runTimeMs === undefined ? {} : { runTime: durationOf(limits.runTimeMs) }),
+      commands: BigInt(limits.commands ?? 0),
+      sessions: BigInt(limits.sessions ?? 0),
+      ...ioMessage(limits),
     },
     preset: record.preset,
     error: record.error ?? '',
     seccomp: record.seccomp ?? 'default',
     baseRootHash: Buffer.from(record.base, 'hex'),
+  }
+}
+
+function ioMessage({ ioReadBytesPerSecond, ioWriteBytesPerSecond }: SandboxRecord['limits']) {
+  if (ioReadBytesPerSecond === undefined && ioWriteBytesPerSecond === undefined) return {}
+  return {
+    io: {
+      readBytesPerSecond: BigInt(ioReadBytesPerSecond ?? 0),
+      writeBytesPerSecond: BigInt(ioWriteBytesPerSecond ?? 0),
+    },
   }
 }
 

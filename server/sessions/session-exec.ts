@@ -10,10 +10,11 @@ import { durationOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, printable } from '../errors/croft-error.ts'
 import { checkShellCommand } from '../exec/command.ts'
+import { timedOut, timedOutSilently } from '../exec/ended-early.ts'
 import { CappedOutput } from '../exec/output.ts'
 import { execResult } from '../exec/result.ts'
-import { timedOut, timedOutSilently } from '../exec/timed-out.ts'
-import { parseTimeout } from '../exec/timeout.ts'
+import { parseTimeout, timeoutWithin } from '../exec/timeout.ts'
+import type { Running } from '../sandboxes/running.ts'
 import type { Sessions } from './sessions.ts'
 
 export interface SessionExecContext {
@@ -38,7 +39,7 @@ export async function sessionExec(
     },
   )
   const outcome = { ...outcomeOf(result), stdout, stderr }
-  if (result.timedOut) throw timedOut(parseTimeout(request.timeout, limits), outcome, limits)
+  if (result.timedOut) throw timedOut(result.timeoutMs, outcome, limits)
   return execResult(outcome, limits.maxUnaryOutputBytes)
 }
 
@@ -63,7 +64,7 @@ export async function* sessionExecStream(
   }
   const result = await running
   if (result.timedOut) {
-    throw timedOutSilently(parseTimeout(request.timeout, limits), outcomeOf(result), limits)
+    throw timedOutSilently(result.timeoutMs, outcomeOf(result), limits)
   }
   if (request.reportExit) yield { exit: { exitCode: result.exitCode, duration: durationOf(result.durationMs) } }
 }
@@ -72,17 +73,44 @@ async function run(
   { sessionId, command, timeout }: SessionExecRequest,
   { sessions, limits, signal }: SessionExecContext,
   output: Pick<ShellRunOptions, 'onStdout' | 'onStderr'>,
-): Promise<ShellResult> {
+): Promise<ShellResult & { readonly timeoutMs: number }> {
   checkShellCommand(command, limits)
-  const timeoutMs = parseTimeout(timeout, limits)
+  const wanted = parseTimeout(timeout, limits)
   const { shell, running } = sessions.open(sessionId)
+  const timeoutMs = timeoutWithin(wanted, running)
   running.beginCommand()
   try {
-    const result = await runIn(shell, sessionId, command, { ...output, timeoutMs, signal })
+    const result = await runIn(shell, sessionId, command, { timeoutMs, ...limitedOutput(output, running, signal) })
     if (result.shellEnded) await sessions.closed(sessionId)
-    return result
+    return { ...result, timeoutMs }
   } finally {
     running.endCommand()
+  }
+}
+
+/** What goes beyond the sandbox's limit is dropped, and the command interrupted, with which the call fails. */
+function limitedOutput(
+  output: Pick<ShellRunOptions, 'onStdout' | 'onStderr'>,
+  running: Running,
+  signal: AbortSignal,
+): Pick<ShellRunOptions, 'onStdout' | 'onStderr' | 'signal'> {
+  const { outputBytes } = running.limits
+  if (outputBytes === undefined) return { ...output, signal }
+  const exceeded = new AbortController()
+  let left = outputBytes
+  const limited = (give: ShellRunOptions['onStdout']) => (data: Buffer) => {
+    const kept = data.subarray(0, left)
+    left -= kept.length
+    if (kept.length < data.length && !exceeded.signal.aborted) {
+      const message = `the command printed more than ${outputBytes} bytes, which is the sandbox's limit, and was interrupted`
+      exceeded.abort(new CroftError('RESOURCE_EXHAUSTED', message, { reason: 'output_limit' }))
+    }
+    return kept.length === 0 ? undefined : give?.(kept)
+  }
+  return {
+    onStdout: limited(output.onStdout),
+    onStderr: limited(output.onStderr),
+    signal: AbortSignal.any([signal, exceeded.signal]),
   }
 }
 

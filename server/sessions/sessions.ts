@@ -40,7 +40,7 @@ export class Sessions {
     const variables = environment(env, { field: 'env', limits: this.#limits })
     const { records, sandboxes, nowMs } = this.#parts
     const running = sandboxes.running(sandboxId)
-    this.#checkRoom(sandboxId)
+    this.#checkRoom(running)
 
     const { shell, path } = await startShell(running.agent, wanted, variables, this.#limits)
     const id = newId('sess')
@@ -92,8 +92,9 @@ export class Sessions {
     if (record?.status === 'active') await records.sessions.put({ ...record, status: 'closed', closedAtMs: nowMs() })
   }
 
-  #checkRoom(sandboxId: string): void {
-    const { maxSessionsPerSandbox, maxSessionRecordsPerSandbox } = this.#limits
+  #checkRoom({ sandboxId, limits }: Running): void {
+    const { maxSessionRecordsPerSandbox } = this.#limits
+    const maxSessionsPerSandbox = limits.sessions ?? this.#limits.maxSessionsPerSandbox
     const all = this.list(sandboxId)
     const active = all.filter(({ status }) => status === 'active').length
     const limit = active >= maxSessionsPerSandbox ? maxSessionsPerSandbox : maxSessionRecordsPerSandbox

@@ -111,8 +111,8 @@ void process_drop_terminal(struct process *p);
 void process_exited(struct process *p, int status, const void *rusage);
 
 /* spawn.c */
-/* How many descriptors each process may have. */
-void spawn_init(rlim_t most_files);
+/* How many descriptors each process may have, and how large a file it may make. */
+void spawn_init(rlim_t most_files, rlim_t most_file_bytes);
 void spawn_gather(const struct frame *f);
 void spawn_start(const struct frame *f);
 

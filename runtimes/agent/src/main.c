@@ -174,6 +174,8 @@ static _Noreturn void run(void)
   }
 }
 
+#define USAGE "usage: croft-agent FD [FILES [FILE-BYTES]]"
+
 static long number(const char *text)
 {
   char *end;
@@ -181,19 +183,28 @@ static long number(const char *text)
   return end == text || *end != '\0' ? -1 : value;
 }
 
+/* A dash, or nothing, is no limit; anything that is no number ends us. */
+static rlim_t limit(int argc, char **argv, int at)
+{
+  if (argc <= at || strcmp(argv[at], "-") == 0) return RLIM_INFINITY;
+  long value = number(argv[at]);
+  if (value < 1) die(USAGE);
+  return (rlim_t)value;
+}
+
 int main(int argc, char **argv)
 {
   if (argc >= 2 && strcmp(argv[1], "join") == 0) join_and_exec(argc, argv);
   long fd = argc >= 2 ? number(argv[1]) : -1;
-  long most_files = argc == 3 ? number(argv[2]) : LONG_MAX;
-  if (argc > 3 || fd < 3 || fd > 65535 || most_files < 1) die("usage: croft-agent FD [FILES]");
+  if (argc > 4 || fd < 3 || fd > 65535) die(USAGE);
+  rlim_t most_files = limit(argc, argv, 2), most_file_bytes = limit(argc, argv, 3);
   harden();
   /* Whatever else we were given, the file we were started from among it, nobody needs. */
   if (fd > 3) (void)syscall(SYS_close_range, 3, (unsigned)fd - 1, 0);
   (void)syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0);
   channel_open((int)fd);
   tree_init();
-  spawn_init((rlim_t)most_files);
+  spawn_init(most_files, most_file_bytes);
   watch_children();
   static const unsigned char hello[6] = {'C', 'R', 'F', 'T', PROTOCOL_VERSION, 0};
   send_frame(0, FRAME_HELLO, 0, hello, sizeof hello);

@@ -20,10 +20,10 @@ static size_t spec_length;
 static uint32_t spec_id;
 static char *strings[MAX_STRINGS + 3];
 static int null_fd = -1;
-static struct rlimit files_limit;
+static struct rlimit files_limit, file_size_limit;
 
 /* Descriptors 0 to 4 stay taken in the agent, so that what it opens later is never one that a child must fill. */
-void spawn_init(rlim_t most_files)
+void spawn_init(rlim_t most_files, rlim_t most_file_bytes)
 {
   do {
     null_fd = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -36,6 +36,9 @@ void spawn_init(rlim_t most_files)
   /* A process cannot raise what it may at most have. */
   if (most_files < files_limit.rlim_max) files_limit.rlim_max = most_files;
   if (files_limit.rlim_cur > files_limit.rlim_max) files_limit.rlim_cur = files_limit.rlim_max;
+  if (getrlimit(RLIMIT_FSIZE, &file_size_limit) < 0) die("agent: cannot read a limit");
+  if (most_file_bytes < file_size_limit.rlim_max) file_size_limit.rlim_max = most_file_bytes;
+  if (file_size_limit.rlim_cur > file_size_limit.rlim_max) file_size_limit.rlim_cur = file_size_limit.rlim_max;
 }
 
 void spawn_gather(const struct frame *f)
@@ -179,6 +182,7 @@ static _Noreturn void become(const struct plan *plan, uint32_t id)
   /* All that the agent opens closes on exec; this is for what it was given by mistake. */
   (void)syscall(SYS_close_range, CHANNELS, ~0u, CLOSE_RANGE_CLOEXEC);
   (void)setrlimit(RLIMIT_NOFILE, &files_limit);
+  (void)setrlimit(RLIMIT_FSIZE, &file_size_limit);
   umask(022);
   if (chdir(plan->cwd) < 0) report(plan, STAGE_CWD);
   search_and_exec(plan->argv, plan->env);
