@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { type ExecInputSchema, type ExecRequestSchema, SandboxService } from '../proto/index.ts'
+import { CommandService, type ExecInputSchema, type ExecRequestSchema, SandboxService } from '../proto/index.ts'
+import { BackgroundCommand, type CommandInfo, commandInfo } from './background-command.ts'
 import type { Connection } from './client/connection.ts'
 import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
@@ -20,6 +21,15 @@ export interface RunOptions extends WatchOptions {
    * has the output so far. Default: the server's limit.
    */
   readonly timeoutMs?: number
+}
+
+export interface StartOptions extends Pick<RunOptions, 'env' | 'cwd'> {
+  /** All the input there is; at most 1 MiB. */
+  readonly stdin?: string | Uint8Array
+  /** Milliseconds after which the command is killed. Default: as long as the server lets any command run. */
+  readonly timeoutMs?: number
+  /** Gives up for as long as the command has not started. */
+  readonly signal?: AbortSignal
 }
 
 /** Commands of one sandbox. */
@@ -47,6 +57,30 @@ export class Commands {
       return this.#connection.bidi(SandboxService.method.execInteractive, inputs(request, stdin), { signal })
     }
     return runningCommand(commandText(command), open, options)
+  }
+
+  /**
+   * Starts a command that goes on by itself: it is not ended when this program ends or loses its connection. Its
+   * output is kept up to a limit of the server. One that cannot be started has ended with 126 or 127.
+   */
+  async start(command: Command, options: StartOptions = {}): Promise<BackgroundCommand> {
+    const { stdin = '', signal } = options
+    if (!isSmall(stdin)) throw new InvalidArgumentError('stdin is larger than 1 MiB', 'stdin')
+    const request = { ...execRequest(this.#sandboxId, command, options), stdinBytes: toBytes(stdin) }
+    const started = await this.#connection.unary(CommandService.method.startCommand, { request }, { signal })
+    return new BackgroundCommand(this.#connection, this.#sandboxId, started.id)
+  }
+
+  /** Background commands: those that run, and those that have ended for as long as the server keeps them. */
+  async list(options: { readonly signal?: AbortSignal } = {}): Promise<CommandInfo[]> {
+    const request = { sandboxId: this.#sandboxId }
+    const { commands } = await this.#connection.unary(CommandService.method.listCommands, request, options)
+    return commands.map(commandInfo)
+  }
+
+  /** A background command by its id. Whether there is such a one shows at its first use. */
+  get(id: string): BackgroundCommand {
+    return new BackgroundCommand(this.#connection, this.#sandboxId, id)
   }
 }
 

@@ -1,8 +1,15 @@
 /** The SDK of Croft: everything that a program needs, and nothing that happens on import. */
 export type { As, AsOption } from './as.ts'
+export type {
+  BackgroundCommand,
+  BackgroundOutput,
+  BackgroundOutputOptions,
+  CommandExit,
+  CommandInfo,
+} from './background-command.ts'
 export type { Change } from './changes.ts'
 export type { CommandResult, OutputEvent } from './command-output.ts'
-export type { Command, Commands, RunOptions } from './commands.ts'
+export type { Command, Commands, RunOptions, StartOptions } from './commands.ts'
 export type { ServerOptions } from './connect/address.ts'
 export type { EntryKind } from './entry-kind.ts'
 export * from './errors.ts'

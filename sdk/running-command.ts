@@ -89,7 +89,7 @@ async function take(event: OutputEvent, output: CommandOutput, options: WatchOpt
   await output.push(event)
 }
 
-function endFromWire({ exitCode, signal, duration, oomKilled, ...usage }: ExecExit): CommandEnd {
+export function endFromWire({ exitCode, signal, duration, oomKilled, ...usage }: ExecExit): CommandEnd {
   const { cpuUser, cpuSystem, peakMemoryBytes } = usage
   return {
     exitCode,
@@ -109,6 +109,6 @@ function endFromWire({ exitCode, signal, duration, oomKilled, ...usage }: ExecEx
   }
 }
 
-function streamOf(message: ExecOutput): OutputEvent['type'] {
+export function streamOf(message: { readonly type: ExecOutput_OutputType }): OutputEvent['type'] {
   return message.type === ExecOutput_OutputType.STDERR ? 'stderr' : 'stdout'
 }

@@ -1,10 +1,8 @@
-import { setTimeout as delay } from 'node:timers/promises'
 import { FileEventKind, FileEventReset, FileService, type FileEvent as WireEvent } from '../proto/index.ts'
-import { throwIfAborted } from './abort.ts'
 import { type AsOption, principalOf } from './as.ts'
 import type { Connection } from './client/connection.ts'
+import { RECONNECT_MS, Reconnect } from './client/reconnect.ts'
 import { type EntryKind, kindFromWire } from './entry-kind.ts'
-import { ServerUnreachableError } from './errors.ts'
 import { pathToWire, type ReadPath, textOf, type ViewPath } from './view-path.ts'
 
 export interface WatchFilesOptions extends AsOption {
@@ -41,10 +39,6 @@ export interface FileReset {
   readonly cursor: string
 }
 
-const RECONNECT_MS = 30_000
-const FIRST_DELAY_MS = 50
-const LONGEST_DELAY_MS = 2_000
-
 export async function* watchFiles(
   connection: Connection,
   sandboxId: string,
@@ -53,12 +47,12 @@ export async function* watchFiles(
 ): AsyncGenerator<FileEvent, void, undefined> {
   const request = { sandboxId, path: pathToWire(path), principal: principalOf(as) }
   let cursor = from
-  let lost: Lost | undefined
+  const reconnect = new Reconnect(reconnectMs)
   for (;;) {
     try {
       const call = connection.serverStream(FileService.method.watchFiles, { ...request, cursor }, { signal })
       for await (const { events } of call) {
-        lost = undefined
+        reconnect.found()
         for (const event of events) {
           cursor = event.cursor
           yield eventFromWire(event)
@@ -66,23 +60,11 @@ export async function* watchFiles(
       }
     } catch (error) {
       // Where nothing was ever told there is nowhere to go on.
-      if (!(error instanceof ServerUnreachableError) || cursor === '') throw error
-      if (lost !== undefined && performance.now() - lost.sinceMs >= reconnectMs) throw error
+      if (cursor === '') throw error
+      reconnect.check(error)
     }
-    lost ??= { sinceMs: performance.now(), delayMs: FIRST_DELAY_MS }
-    await pause(lost, signal)
+    await reconnect.pause(signal)
   }
-}
-
-interface Lost {
-  readonly sinceMs: number
-  delayMs: number
-}
-
-async function pause(lost: Lost, signal: AbortSignal | undefined): Promise<void> {
-  const delayMs = lost.delayMs
-  lost.delayMs = Math.min(delayMs * 2, LONGEST_DELAY_MS)
-  await delay(delayMs, undefined, signal === undefined ? {} : { signal }).catch(() => throwIfAborted(signal))
 }
 
 const KINDS: Record<FileEventKind, FileChange['kind']> = {

@@ -7,6 +7,7 @@ import { Store } from '../fs-layer/store/store.ts'
 import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
 import {
   CodebaseService,
+  CommandService,
   FileService,
   SandboxService,
   ServerService,
@@ -20,6 +21,8 @@ import { Listeners } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
 import { codebaseService } from './codebases/codebase-service.ts'
 import { Codebases } from './codebases/codebases.ts'
+import { BackgroundCommands } from './commands/background-commands.ts'
+import { commandService } from './commands/command-service.ts'
 import { deferred } from './concurrency/deferred.ts'
 import { Serial } from './concurrency/serial.ts'
 import { Undo } from './concurrency/undo.ts'
@@ -117,6 +120,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   })
   undo.add(() => sandboxes[Symbol.asyncDispose]())
   const sessions = new Sessions({ limits }, { records, sandboxes, nowMs, log })
+  const commands = new BackgroundCommands({ limits }, { sandboxes, nowMs, log })
   const presets = createPresetRegistry()
   const probe = (name: RuntimeName) => probes.of(name)
   const filesystem = { ...choice, capabilities: CAPABILITIES[choice.device] }
@@ -130,6 +134,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
       create: { limits, presets, probe, defaultRuntime: defaultRuntimeOf(config, runtimes), seccomp: config.seccomp },
     }),
   )
+  grpc.add(CommandService, commandService(commands))
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, views }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, store, presets, limits }))
@@ -155,6 +160,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const clock = new Clock(
     [
       { name: 'expiry', run: () => sandboxes.destroyExpired() },
+      { name: 'ended commands', run: async () => commands.sweep() },
       { name: 'idle views', run: () => views.sweep() },
       { name: 'idle exit', run: async () => idle.check() },
     ],

@@ -73,6 +73,14 @@ export function parseCount(text: string): number {
   return value
 }
 
+export function parseCursor(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,16}$/.test(text) || !Number.isSafeInteger(value)) {
+    throw new InvalidArgumentError(`${quoted(text)} is no cursor; it is a whole number that an earlier piece had`)
+  }
+  return value
+}
+
 export interface SandboxPath {
   readonly sandboxId: string
   readonly path: string

@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addKill, addLogs, addPs, addWait } from './commands/background.ts'
 import { addChanges } from './commands/changes.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addCp } from './commands/cp.ts'
@@ -35,6 +36,10 @@ export function buildProgram(version: string, quiet = false): Command {
     addCreate,
     addExec,
     addShell,
+    addPs,
+    addLogs,
+    addWait,
+    addKill,
     addLs,
     addCp,
     addChanges,

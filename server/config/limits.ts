@@ -77,6 +77,12 @@ export const limitsSchema = z.strictObject({
   /** How long a command's output may stay silent after its end, held open by a process it left behind. */
   outputGraceMs: ms(250, 0),
 
+  /** In the background, in one sandbox: those that run, and those that have ended and are kept. */
+  maxBackgroundCommandsPerSandbox: count(64),
+  /** Of a background command's output, what is kept of it, with what keeping it costs. */
+  backgroundOutputBytes: bytes(1 * MiB, 64 * KiB),
+  /** How long a background command that has ended can be asked for its exit and its output. */
+  backgroundKeepMs: ms(10 * 60_000, 0),
   /** How long the agent of a sandbox may say nothing after it was asked something; then the sandbox is ended. */
   agentAnswerMaxMs: ms(10_000),
   /** The same where nothing is asked of it but whether it is there. */

@@ -25,12 +25,14 @@ export interface CommandContext {
   /** stdin comes while the command runs. */
   readonly liveInput?: boolean
   readonly terminal?: Terminal | undefined
+  /** Where the request names none. Default: `execTimeoutDefaultMs`. */
+  readonly defaultTimeoutMs?: number
 }
 
 /** What a request asks to be run. Throws INVALID_ARGUMENT naming the field. */
 export function parseCommand(
   request: ExecRequest,
-  { limits, workspace, liveInput, terminal }: CommandContext,
+  { limits, workspace, liveInput, terminal, defaultTimeoutMs }: CommandContext,
 ): Command {
   const input = parseInput(request)
   if (liveInput === true && input !== undefined) throw invalid('stdin', 'must come in messages of its own here')
@@ -43,7 +45,7 @@ export function parseCommand(
       ...(terminal === undefined ? {} : { terminal }),
     },
     input,
-    timeout: parseTimeout(request.timeout, limits),
+    timeout: parseTimeout(request.timeout, limits, defaultTimeoutMs),
   }
 }
 

@@ -10,10 +10,14 @@ export interface Timeout {
   readonly asked: boolean
 }
 
-/** Unset or 0: the server's default. Throws INVALID_ARGUMENT naming `timeout`. */
-export function parseTimeout(timeout: Duration | undefined, limits: Limits): Timeout {
+/** Unset or 0: `fallbackMs`, the server's default. Throws INVALID_ARGUMENT naming `timeout`. */
+export function parseTimeout(
+  timeout: Duration | undefined,
+  limits: Limits,
+  fallbackMs = limits.execTimeoutDefaultMs,
+): Timeout {
   const ms = timeout === undefined ? 0 : durationMs(timeout)
-  if (ms === 0) return { ms: Math.min(limits.execTimeoutDefaultMs, limits.execTimeoutMaxMs), asked: false }
+  if (ms === 0) return { ms: Math.min(fallbackMs, limits.execTimeoutMaxMs), asked: false }
   if (!(ms > 0)) throw invalid('timeout', 'must not be negative')
   if (ms > limits.execTimeoutMaxMs) throw invalid('timeout', `is over the limit of ${limits.execTimeoutMaxMs / 1000} s`)
   return { ms, asked: true }

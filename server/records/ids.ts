@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { invalid } from '../errors/croft-error.ts'
 
-export type IdPrefix = 'cb' | 'sb' | 'sess'
+export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd'
 
 /** 64 random bits: an id cannot be guessed. */
 export function newId(prefix: IdPrefix): string {
@@ -19,4 +19,5 @@ const PATTERNS = {
   cb: /^cb_[0-9a-f]{16}$/,
   sb: /^sb_[0-9a-f]{16}$/,
   sess: /^sess_[0-9a-f]{16}$/,
+  cmd: /^cmd_[0-9a-f]{16}$/,
 } as const

@@ -49,6 +49,11 @@ export class Sandboxes implements AsyncDisposable {
     return record
   }
 
+  exists(id: string): boolean {
+    const record = this.#parts.records.sandboxes.get(id)
+    return record !== undefined && record.status !== 'destroyed'
+  }
+
   /** One that runs, or FAILED_PRECONDITION. */
   running(id: string): Running {
     const running = this.#running.get(id)

@@ -1,4 +1,6 @@
 import type { Command } from 'commander'
+import type { Command as SandboxCommand } from '../../commands.ts'
+import { InvalidArgumentError } from '../../errors.ts'
 import { Sandbox } from '../../sandbox.ts'
 import { EXIT_HELP } from '../exit-codes.ts'
 import { type ExecFlags, runOptions, type ServerFlags, serverOption, withExecFlags, withServerFlags } from '../flags.ts'
@@ -10,6 +12,7 @@ import { commandOf, passThrough, resultForJson } from './run.ts'
 interface ExecCommandFlags extends ServerFlags, ExecFlags {
   readonly interactive?: boolean
   readonly tty?: boolean
+  readonly background?: boolean
 }
 
 export function addExec(program: Command): void {
@@ -21,6 +24,7 @@ export function addExec(program: Command): void {
     .argument('[command...]', 'after --: a program and its arguments')
     .option('-i, --interactive', 'pass stdin through')
     .option('-t, --tty', 'give the command a terminal')
+    .option('-b, --background', 'print its id and let it run; see `croft ps`, `logs`, `wait` and `kill`')
     .addHelpText(
       'after',
       `
@@ -28,6 +32,7 @@ Examples:
   croft exec sb_0123456789abcdef -- npm test
   croft exec sb_0123456789abcdef -i -- tar -x < more.tar
   croft exec sb_0123456789abcdef -c 'cd src && ls | wc -l'
+  croft exec sb_0123456789abcdef --background -- npm start
 ${EXIT_HELP}`,
     )
   withExecFlags(withServerFlags(command)).action(async (id: string, words: string[], flags: ExecCommandFlags) => {
@@ -49,6 +54,26 @@ export function addShell(program: Command): void {
   })
 }
 
+async function startInBackground(
+  sandbox: Sandbox,
+  command: SandboxCommand,
+  flags: ExecCommandFlags,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.tty === true) throw notWithBackground('--tty')
+  if (flags.interactive === true) throw notWithBackground('--interactive')
+  const started = await sandbox.commands.start(command, { ...runOptions(flags), signal })
+  if (flags.json === true) printJson({ sandboxId: sandbox.id, commandId: started.id })
+  else process.stdout.write(`${started.id}\n`)
+  return 0
+}
+
+function notWithBackground(option: string): InvalidArgumentError {
+  return new InvalidArgumentError(`${option} is not for a command in the background`, option.slice(2), {
+    remedy: 'Leave it out, or leave --background out',
+  })
+}
+
 async function exec(
   id: string,
   words: readonly string[],
@@ -57,6 +82,7 @@ async function exec(
 ): Promise<number> {
   const command = commandOf(words, flags)
   await using sandbox = await Sandbox.connect(id, { ...serverOption(flags), signal })
+  if (flags.background === true) return await startInBackground(sandbox, command, flags, signal)
   if (flags.tty === true) {
     return (await attach(sandbox.pty({ command, ...runOptions(flags), ...terminalSize(), signal }))).exitCode
   }
