@@ -21,6 +21,12 @@ export const debianPackages = [
   { name: 'fio', command: 'fio', reason: 'tests verify what is read back from a view' },
   { name: 'dbench', command: 'dbench', reason: 'tests play the load of a file server on a view' },
   { name: 'bonnie++', command: 'bonnie++', reason: 'tests rewrite, make and delete many files on a view' },
+  {
+    name: 'qemu-system-x86',
+    command: 'qemu-system-x86_64',
+    reason: 'tests boot a machine with control groups version 2',
+  },
+  { name: 'busybox-static', command: 'busybox', reason: 'what such a machine starts with' },
   { name: 'ripgrep', command: 'rg', reason: 'the benchmark searches a view with it' },
 ]
 

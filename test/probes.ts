@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { execa } from 'execa'
 import { detectControlGroups } from '../runtimes/cgroup/detect.ts'
+import { guestKernel } from './fixtures/guest/kernel.ts'
 
 /**
  * What a test may need of the machine, each with a probe that really tries it. A probe resolves with `undefined`
@@ -36,9 +37,25 @@ export const probes = {
   'bonnie++': () => trying('sh', ['-c', 'command -v bonnie++']),
   bsdtar: () => trying('bsdtar', ['--version']),
   'agentfense-python': () => trying('python3', ['-c', 'import agentfense']),
+  /** A machine of its own for what this one's kernel is not set up for. */
+  qemu: async () => {
+    if (process.arch !== 'x64') return 'the guest is one for x86-64'
+    const lack =
+      (await trying('qemu-system-x86_64', ['--version'])) ?? (await trying('busybox', ['true'])) ?? (await noKernel())
+    return lack
+  },
   docker: () => trying('docker', ['version', '--format', '{{.Server.Version}}']),
   podman: () => trying('podman', ['info']),
 } satisfies Record<string, () => Promise<string | undefined>>
+
+async function noKernel(): Promise<string | undefined> {
+  try {
+    await guestKernel()
+    return undefined
+  } catch (error) {
+    return `a kernel for the guest cannot be had: ${error instanceof Error ? error.message : String(error)}`
+  }
+}
 
 const LOOP_MOUNT = `
   image=$(mktemp)
