@@ -14,6 +14,7 @@ import { infoFromWire, type SandboxInfo } from './sandbox-info.ts'
 import { createRequest, presetToWire, type SandboxOptions } from './sandbox-spec.ts'
 import { openServer, type ServerChoice } from './server.ts'
 import { Session, type SessionOptions } from './session.ts'
+import { getStats, type SandboxStats, type WatchStatsOptions, watchStats } from './stats.ts'
 import { type AccessTrail, type PolicySuggestion, readTrail, suggestPolicy } from './trail.ts'
 import { type UploadOptions, type UploadProgress, type UploadResult, uploadFolder } from './upload/upload.ts'
 
@@ -201,6 +202,16 @@ export class Sandbox implements AsyncDisposable {
   async usage(): Promise<{ diskBytes: number; inodes: number }> {
     const usage = await this.#connection.unary(SandboxService.method.getUsage, { sandboxId: this.id })
     return { diskBytes: Number(usage.diskBytes), inodes: Number(usage.inodes) }
+  }
+
+  /** What it uses now: memory, CPU time, processes, disk. Rejects with `NotRunningError` where it does not run. */
+  async stats(options: { readonly signal?: AbortSignal } = {}): Promise<SandboxStats> {
+    return await getStats(this.#connection, this.id, options)
+  }
+
+  /** The same again and again, until it is left or the sandbox ends: then it rejects with `NotRunningError`. */
+  watchStats(options: WatchStatsOptions = {}): AsyncGenerator<SandboxStats, void, undefined> {
+    return watchStats(this.#connection, this.id, options)
   }
 
   /** Ends its processes; the files stay. Rejects with `FailedPreconditionError` where it does not run. */

@@ -10,9 +10,11 @@ import {
   type Probe,
   type Runtime,
   RuntimeError,
+  type Stats,
 } from '../contract/runtime.ts'
 import { canFilterSystemCalls } from '../seccomp/filter.ts'
 import { type Boundary, firstWords, startBoundary } from './boundary.ts'
+import { cpuTimeOfTree } from './cpu-time.ts'
 import { readHost } from './host.ts'
 import { AGENT_FD, type BwrapHost, FIRST_GROUP_FD, faultInSpec, planBwrap } from './plan.ts'
 import { probeBwrap } from './probe.ts'
@@ -139,7 +141,18 @@ function launched(boundary: Boundary, group: ControlGroup | undefined): Launched
       })()
       return stopping
     },
-    stats: async () => (await group?.stats()) ?? {},
+    stats: () => stats(boundary, group),
+  }
+}
+
+async function stats({ pid }: Boundary, group: ControlGroup | undefined): Promise<Stats> {
+  const counted = (await group?.stats()) ?? {}
+  const cpuUs = counted.cpuUs ?? (await cpuTimeOfTree(pid))
+  const { pids } = counted
+  return {
+    ...counted,
+    ...(pids === undefined ? {} : { pids: Math.max(0, pids - OWN_PROCESSES) }),
+    ...(cpuUs === undefined ? {} : { cpuUs }),
   }
 }
 

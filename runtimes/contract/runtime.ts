@@ -116,6 +116,7 @@ export interface Stats {
   readonly memoryBytes?: number
   readonly memoryPeakBytes?: number
   readonly cpuUs?: number
+  /** Those that make the boundary are not among them. */
   readonly pids?: number
   /** Processes that the kernel ended because the memory limit was reached. */
   readonly oomKills?: number

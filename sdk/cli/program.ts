@@ -14,6 +14,7 @@ import { addPresets } from './commands/presets.ts'
 import { addRm } from './commands/rm.ts'
 import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
+import { addStats } from './commands/stats.ts'
 import { addTrail } from './commands/trail.ts'
 import { addWatch } from './commands/watch.ts'
 import { EXIT_HELP } from './exit-codes.ts'
@@ -45,6 +46,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addChanges,
     addExport,
     addWatch,
+    addStats,
     addTrail,
     addPolicy,
     addRm,

@@ -120,6 +120,12 @@ export const limitsSchema = z.strictObject({
   inodesPerSandbox: count(1_000_000),
   maxInodesPerSandbox: count(4_000_000),
 
+  /** Calls of `WatchStats` at one time on one sandbox, and how often they may ask to be told. */
+  maxStatsWatchesPerSandbox: count(16),
+  statsIntervalDefaultMs: ms(1_000),
+  statsIntervalMinMs: ms(100),
+  statsIntervalMaxMs: ms(60 * 60_000),
+
   /** Calls of `WatchFiles` at one time on one sandbox. */
   maxWatchesPerSandbox: count(64),
   /** Lines of what suggested rules would refuse. */

@@ -40,6 +40,11 @@ export class Running {
     this.agent = parts.agent
   }
 
+  /** Commands under way. */
+  get commands(): number {
+    return this.#commands
+  }
+
   /** Room for one more command; followed by one `endCommand`. Throws RESOURCE_EXHAUSTED. */
   beginCommand(): void {
     if (this.#commands >= this.#maxCommands) {

@@ -6,6 +6,7 @@ import { parseCommand } from '../exec/command.ts'
 import { exec } from '../exec/exec.ts'
 import { execInteractive } from '../exec/exec-interactive.ts'
 import { execStream } from '../exec/exec-stream.ts'
+import { Watches } from '../files/watch-files.ts'
 import { sessionExec, sessionExecStream } from '../sessions/session-exec.ts'
 import { sessionMessage } from '../sessions/session-message.ts'
 import type { Sessions } from '../sessions/sessions.ts'
@@ -14,6 +15,7 @@ import { parseRules, ruleMessage } from './permissions.ts'
 import { WORKSPACE } from './running.ts'
 import { sandboxMessage } from './sandbox-message.ts'
 import type { Sandboxes } from './sandboxes.ts'
+import { getStats, watchStats } from './stats.ts'
 import type { Views } from './views.ts'
 
 export interface SandboxServiceDependencies {
@@ -27,6 +29,7 @@ export interface SandboxServiceDependencies {
 
 export function sandboxService(dependencies: SandboxServiceDependencies): Handlers<typeof SandboxService> {
   const { sandboxes, sessions, views, presets, limits } = dependencies
+  const statsWatches = new Watches(limits.maxStatsWatchesPerSandbox)
   return {
     createSandbox: async (request) => {
       const created = await sandboxes.create(await parseCreateRequest(request, dependencies.create))
@@ -98,6 +101,10 @@ export function sandboxService(dependencies: SandboxServiceDependencies): Handle
         lease.release()
       }
     },
+
+    getStats: ({ sandboxId }) => getStats(sandboxId, { sandboxes, limits, watches: statsWatches }),
+
+    watchStats: (request, { signal }) => watchStats(request, { sandboxes, limits, watches: statsWatches, signal }),
 
     listPresets: async () => ({
       presets: presets.listPresets().map(({ name, description, rules }) => ({

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/sandbox.proto.
  */
 export const file_sandbox_v1_sandbox: GenFile = /*@__PURE__*/
-  fileDesc("ChhzYW5kYm94L3YxL3NhbmRib3gucHJvdG8SCnNhbmRib3gudjEiyQIKDlJlc291cmNlTGltaXRzEhQKDG1lbW9yeV9ieXRlcxgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxISCgpwaWRzX2xpbWl0GAQgASgDEhIKCmRpc2tfYnl0ZXMYZCABKAMSDgoGaW5vZGVzGGUgASgDEhIKCmZpbGVfYnl0ZXMYZiABKAMSEQoJdG1wX2J5dGVzGGcgASgDEhIKCm9wZW5fZmlsZXMYaCABKAMSFAoMb3V0cHV0X2J5dGVzGGkgASgDEisKCHJ1bl90aW1lGGogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGNvbW1hbmRzGGsgASgDEhAKCHNlc3Npb25zGGwgASgDEiAKAmlvGG0gASgLMhQuc2FuZGJveC52MS5Jb0xpbWl0cyJJCghJb0xpbWl0cxIdChVyZWFkX2J5dGVzX3Blcl9zZWNvbmQYASABKAMSHgoWd3JpdGVfYnl0ZXNfcGVyX3NlY29uZBgCIAEoAyIyCgxTYW5kYm94VXNhZ2USEgoKZGlza19ieXRlcxgBIAEoAxIOCgZpbm9kZXMYAiABKAMiJQoPR2V0VXNhZ2VSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAki1gQKB1NhbmRib3gSCgoCaWQYASABKAkSEwoLY29kZWJhc2VfaWQYAiABKAkSLwoLcGVybWlzc2lvbnMYAyADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlEikKBnN0YXR1cxgEIAEoDjIZLnNhbmRib3gudjEuU2FuZGJveFN0YXR1cxIvCgZsYWJlbHMYBSADKAsyHy5zYW5kYm94LnYxLlNhbmRib3guTGFiZWxzRW50cnkSLgoKY3JlYXRlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RhcnRlZF9hdBgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKc3RvcHBlZF9hdBgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZXhwaXJlc19hdBgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKAoHcnVudGltZRgKIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSDQoFaW1hZ2UYCyABKAkSLQoJcmVzb3VyY2VzGAwgASgLMhouc2FuZGJveC52MS5SZXNvdXJjZUxpbWl0cxIOCgZwcmVzZXQYZCABKAkSDQoFZXJyb3IYZSABKAkSFgoOYmFzZV9yb290X2hhc2gYZiABKAwSDwoHc2VjY29tcBhuIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIrwDChRDcmVhdGVTYW5kYm94UmVxdWVzdBITCgtjb2RlYmFzZV9pZBgBIAEoCRIvCgtwZXJtaXNzaW9ucxgCIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSLQoKZXhwaXJlc19pbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhI8CgZsYWJlbHMYBCADKAsyLC5zYW5kYm94LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0LkxhYmVsc0VudHJ5EigKB3J1bnRpbWUYBSABKA4yFy5zYW5kYm94LnYxLlJ1bnRpbWVUeXBlEg0KBWltYWdlGAYgASgJEi0KCXJlc291cmNlcxgHIAEoCzIaLnNhbmRib3gudjEuUmVzb3VyY2VMaW1pdHMSDgoGcHJlc2V0GGQgASgJEg0KBXN0YXJ0GGUgASgIEioKB25ldHdvcmsYZiABKAsyGS5zYW5kYm94LnYxLk5ldHdvcmtQb2xpY3kSDwoHc2VjY29tcBhuIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpwBCg1OZXR3b3JrUG9saWN5EiwKBG1vZGUYASABKA4yHi5zYW5kYm94LnYxLk5ldHdvcmtQb2xpY3kuTW9kZRINCgVhbGxvdxgCIAMoCSJOCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX09GRhABEhMKD01PREVfQUxMT1dfTElTVBACEg0KCU1PREVfRlVMTBADIicKEUdldFNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiUgoUTGlzdFNhbmRib3hlc1JlcXVlc3QSEwoLY29kZWJhc2VfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWAoVTGlzdFNhbmRib3hlc1Jlc3BvbnNlEiYKCXNhbmRib3hlcxgBIAMoCzITLnNhbmRib3gudjEuU2FuZGJveBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoTU3RhcnRTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIigKElN0b3BTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIisKFURlc3Ryb3lTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIpECCgtFeGVjUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDQoFc3RkaW4YAyABKAkSLQoDZW52GAQgAygLMiAuc2FuZGJveC52MS5FeGVjUmVxdWVzdC5FbnZFbnRyeRIPCgd3b3JrZGlyGAUgASgJEioKB3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDAoEYXJndhhkIAMoDBITCgtzdGRpbl9ieXRlcxhlIAEoDBITCgtyZXBvcnRfZXhpdBhmIAEoCBoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIusCCgpFeGVjUmVzdWx0Eg4KBnN0ZG91dBgBIAEoCRIOCgZzdGRlcnIYAiABKAkSEQoJZXhpdF9jb2RlGAMgASgFEisKCGR1cmF0aW9uGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBnNpZ25hbBhkIAEoCRIYChBzdGRvdXRfdHJ1bmNhdGVkGGUgASgIEhgKEHN0ZGVycl90cnVuY2F0ZWQYZiABKAgSFAoMc3Rkb3V0X2J5dGVzGGcgASgMEhQKDHN0ZGVycl9ieXRlcxhoIAEoDBIsCghjcHVfdXNlchiMASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKY3B1X3N5c3RlbRiNASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoRcGVha19tZW1vcnlfYnl0ZXMYjgEgASgDEhMKCm9vbV9raWxsZWQYjwEgASgIIsoBCgpFeGVjT3V0cHV0Ei8KBHR5cGUYASABKA4yIS5zYW5kYm94LnYxLkV4ZWNPdXRwdXQuT3V0cHV0VHlwZRIMCgRkYXRhGAIgASgMEiIKBGV4aXQYZCABKAsyFC5zYW5kYm94LnYxLkV4ZWNFeGl0IlkKCk91dHB1dFR5cGUSGwoXT1VUUFVUX1RZUEVfVU5TUEVDSUZJRUQQABIWChJPVVRQVVRfVFlQRV9TVERPVVQQARIWChJPVVRQVVRfVFlQRV9TVERFUlIQAiLpAQoIRXhlY0V4aXQSEQoJZXhpdF9jb2RlGAEgASgFEg4KBnNpZ25hbBgCIAEoCRIrCghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCghjcHVfdXNlchiMASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKY3B1X3N5c3RlbRiNASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoRcGVha19tZW1vcnlfYnl0ZXMYjgEgASgDEhMKCm9vbV9raWxsZWQYjwEgASgIIs8CCglFeGVjSW5wdXQSLAoFc3RhcnQYASABKAsyGy5zYW5kYm94LnYxLkV4ZWNJbnB1dC5TdGFydEgAEg8KBXN0ZGluGAIgASgMSAASJgoJc3RkaW5fZW5kGAMgASgLMhEuc2FuZGJveC52MS5FbXB0eUgAEjAKBnJlc2l6ZRgEIAEoCzIeLnNhbmRib3gudjEuRXhlY0lucHV0LlRlcm1pbmFsSAASEAoGc2lnbmFsGAUgASgNSAAaKQoIVGVybWluYWwSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNGmMKBVN0YXJ0EigKB3JlcXVlc3QYASABKAsyFy5zYW5kYm94LnYxLkV4ZWNSZXF1ZXN0EjAKCHRlcm1pbmFsGAIgASgLMh4uc2FuZGJveC52MS5FeGVjSW5wdXQuVGVybWluYWxCBwoFaW5wdXQiwgEKB1Nlc3Npb24SCgoCaWQYASABKAkSEgoKc2FuZGJveF9pZBgCIAEoCRIpCgZzdGF0dXMYAyABKA4yGS5zYW5kYm94LnYxLlNlc3Npb25TdGF0dXMSDQoFc2hlbGwYBCABKAkSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJY2xvc2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKdAQoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRINCgVzaGVsbBgCIAEoCRI2CgNlbnYYAyADKAsyKS5zYW5kYm94LnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0LkVudkVudHJ5GioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJwoRR2V0U2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIpChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiPQoUTGlzdFNlc3Npb25zUmVzcG9uc2USJQoIc2Vzc2lvbnMYASADKAsyEy5zYW5kYm94LnYxLlNlc3Npb24iKwoVRGVzdHJveVNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiegoSU2Vzc2lvbkV4ZWNSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDwoHY29tbWFuZBgCIAEoCRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3JlcG9ydF9leGl0GGQgASgIImwKFVNldFBlcm1pc3Npb25zUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg4KBnByZXNldBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUiXAoGUHJlc2V0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSLwoLcGVybWlzc2lvbnMYAyADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlIhQKEkxpc3RQcmVzZXRzUmVxdWVzdCI6ChNMaXN0UHJlc2V0c1Jlc3BvbnNlEiMKB3ByZXNldHMYASADKAsyEi5zYW5kYm94LnYxLlByZXNldCqnAgoLUnVudGltZVR5cGUSHAoYUlVOVElNRV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSUlVOVElNRV9UWVBFX0JXUkFQEAESFwoTUlVOVElNRV9UWVBFX0RPQ0tFUhACEhcKE1JVTlRJTUVfVFlQRV9QT0RNQU4QZBIXChNSVU5USU1FX1RZUEVfR1ZJU09SEGUSFQoRUlVOVElNRV9UWVBFX1FFTVUQZhIcChhSVU5USU1FX1RZUEVfRklSRUNSQUNLRVIQZxIVChFSVU5USU1FX1RZUEVfV0FTTRBoEhsKF1JVTlRJTUVfVFlQRV9LVUJFUk5FVEVTEGkSFgoSUlVOVElNRV9UWVBFX05PTUFEEGoSFgoSUlVOVElNRV9UWVBFX0FQUExFEGsymgoKDlNhbmRib3hTZXJ2aWNlEkYKDUNyZWF0ZVNhbmRib3gSIC5zYW5kYm94LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkAKCkdldFNhbmRib3gSHS5zYW5kYm94LnYxLkdldFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94ElQKDUxpc3RTYW5kYm94ZXMSIC5zYW5kYm94LnYxLkxpc3RTYW5kYm94ZXNSZXF1ZXN0GiEuc2FuZGJveC52MS5MaXN0U2FuZGJveGVzUmVzcG9uc2USRAoMU3RhcnRTYW5kYm94Eh8uc2FuZGJveC52MS5TdGFydFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkIKC1N0b3BTYW5kYm94Eh4uc2FuZGJveC52MS5TdG9wU2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSRgoORGVzdHJveVNhbmRib3gSIS5zYW5kYm94LnYxLkRlc3Ryb3lTYW5kYm94UmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSNwoERXhlYxIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSPwoKRXhlY1N0cmVhbRIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNPdXRwdXQwARJGCg1DcmVhdGVTZXNzaW9uEiAuc2FuZGJveC52MS5DcmVhdGVTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJACgpHZXRTZXNzaW9uEh0uc2FuZGJveC52MS5HZXRTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJRCgxMaXN0U2Vzc2lvbnMSHy5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIC5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlEkYKDkRlc3Ryb3lTZXNzaW9uEiEuc2FuZGJveC52MS5EZXN0cm95U2Vzc2lvblJlcXVlc3QaES5zYW5kYm94LnYxLkVtcHR5EkUKC1Nlc3Npb25FeGVjEh4uc2FuZGJveC52MS5TZXNzaW9uRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSTQoRU2Vzc2lvbkV4ZWNTdHJlYW0SHi5zYW5kYm94LnYxLlNlc3Npb25FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY091dHB1dDABEkQKD0V4ZWNJbnRlcmFjdGl2ZRIVLnNhbmRib3gudjEuRXhlY0lucHV0GhYuc2FuZGJveC52MS5FeGVjT3V0cHV0KAEwARJICg5TZXRQZXJtaXNzaW9ucxIhLnNhbmRib3gudjEuU2V0UGVybWlzc2lvbnNSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkEKCEdldFVzYWdlEhsuc2FuZGJveC52MS5HZXRVc2FnZVJlcXVlc3QaGC5zYW5kYm94LnYxLlNhbmRib3hVc2FnZRJOCgtMaXN0UHJlc2V0cxIeLnNhbmRib3gudjEuTGlzdFByZXNldHNSZXF1ZXN0Gh8uc2FuZGJveC52MS5MaXN0UHJlc2V0c1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sandbox_v1_common]);
+  fileDesc("ChhzYW5kYm94L3YxL3NhbmRib3gucHJvdG8SCnNhbmRib3gudjEiyQIKDlJlc291cmNlTGltaXRzEhQKDG1lbW9yeV9ieXRlcxgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxISCgpwaWRzX2xpbWl0GAQgASgDEhIKCmRpc2tfYnl0ZXMYZCABKAMSDgoGaW5vZGVzGGUgASgDEhIKCmZpbGVfYnl0ZXMYZiABKAMSEQoJdG1wX2J5dGVzGGcgASgDEhIKCm9wZW5fZmlsZXMYaCABKAMSFAoMb3V0cHV0X2J5dGVzGGkgASgDEisKCHJ1bl90aW1lGGogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGNvbW1hbmRzGGsgASgDEhAKCHNlc3Npb25zGGwgASgDEiAKAmlvGG0gASgLMhQuc2FuZGJveC52MS5Jb0xpbWl0cyJJCghJb0xpbWl0cxIdChVyZWFkX2J5dGVzX3Blcl9zZWNvbmQYASABKAMSHgoWd3JpdGVfYnl0ZXNfcGVyX3NlY29uZBgCIAEoAyIyCgxTYW5kYm94VXNhZ2USEgoKZGlza19ieXRlcxgBIAEoAxIOCgZpbm9kZXMYAiABKAMiJQoPR2V0VXNhZ2VSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiJQoPR2V0U3RhdHNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiVAoRV2F0Y2hTdGF0c1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKOBQoMU2FuZGJveFN0YXRzEhIKCnNhbmRib3hfaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhkKDG1lbW9yeV9ieXRlcxgDIAEoA0gAiAEBEh4KEW1lbW9yeV9wZWFrX2J5dGVzGAQgASgDSAGIAQESHwoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgDSAKIAQESFgoJb29tX2tpbGxzGAYgASgDSAOIAQESKwoIY3B1X3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdGhyb3R0bGVkX3BlcmlvZHMYCCABKANIBIgBARIxCg50aHJvdHRsZWRfdGltZRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCglwcm9jZXNzZXMYCiABKANIBYgBARIcCg9wcm9jZXNzZXNfbGltaXQYCyABKANIBogBARISCgpkaXNrX2J5dGVzGAwgASgDEh0KEGRpc2tfbGltaXRfYnl0ZXMYDSABKANIB4gBARIOCgZpbm9kZXMYDiABKAMSGQoMaW5vZGVzX2xpbWl0GA8gASgDSAiIAQESEAoIY29tbWFuZHMYECABKAVCDwoNX21lbW9yeV9ieXRlc0IUChJfbWVtb3J5X3BlYWtfYnl0ZXNCFQoTX21lbW9yeV9saW1pdF9ieXRlc0IMCgpfb29tX2tpbGxzQhQKEl90aHJvdHRsZWRfcGVyaW9kc0IMCgpfcHJvY2Vzc2VzQhIKEF9wcm9jZXNzZXNfbGltaXRCEwoRX2Rpc2tfbGltaXRfYnl0ZXNCDwoNX2lub2Rlc19saW1pdCLWBAoHU2FuZGJveBIKCgJpZBgBIAEoCRITCgtjb2RlYmFzZV9pZBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSKQoGc3RhdHVzGAQgASgOMhkuc2FuZGJveC52MS5TYW5kYm94U3RhdHVzEi8KBmxhYmVscxgFIAMoCzIfLnNhbmRib3gudjEuU2FuZGJveC5MYWJlbHNFbnRyeRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdG9wcGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdydW50aW1lGAogASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRINCgVpbWFnZRgLIAEoCRItCglyZXNvdXJjZXMYDCABKAsyGi5zYW5kYm94LnYxLlJlc291cmNlTGltaXRzEg4KBnByZXNldBhkIAEoCRINCgVlcnJvchhlIAEoCRIWCg5iYXNlX3Jvb3RfaGFzaBhmIAEoDBIPCgdzZWNjb21wGG4gASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEivAMKFENyZWF0ZVNhbmRib3hSZXF1ZXN0EhMKC2NvZGViYXNlX2lkGAEgASgJEi8KC3Blcm1pc3Npb25zGAIgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZRItCgpleHBpcmVzX2luGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjwKBmxhYmVscxgEIAMoCzIsLnNhbmRib3gudjEuQ3JlYXRlU2FuZGJveFJlcXVlc3QuTGFiZWxzRW50cnkSKAoHcnVudGltZRgFIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSDQoFaW1hZ2UYBiABKAkSLQoJcmVzb3VyY2VzGAcgASgLMhouc2FuZGJveC52MS5SZXNvdXJjZUxpbWl0cxIOCgZwcmVzZXQYZCABKAkSDQoFc3RhcnQYZSABKAgSKgoHbmV0d29yaxhmIAEoCzIZLnNhbmRib3gudjEuTmV0d29ya1BvbGljeRIPCgdzZWNjb21wGG4gASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEinAEKDU5ldHdvcmtQb2xpY3kSLAoEbW9kZRgBIAEoDjIeLnNhbmRib3gudjEuTmV0d29ya1BvbGljeS5Nb2RlEg0KBWFsbG93GAIgAygJIk4KBE1vZGUSFAoQTU9ERV9VTlNQRUNJRklFRBAAEgwKCE1PREVfT0ZGEAESEwoPTU9ERV9BTExPV19MSVNUEAISDQoJTU9ERV9GVUxMEAMiJwoRR2V0U2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSJSChRMaXN0U2FuZGJveGVzUmVxdWVzdBITCgtjb2RlYmFzZV9pZBgBIAEoCRIRCglwYWdlX3NpemUYAiABKAUSEgoKcGFnZV90b2tlbhgDIAEoCSJYChVMaXN0U2FuZGJveGVzUmVzcG9uc2USJgoJc2FuZGJveGVzGAEgAygLMhMuc2FuZGJveC52MS5TYW5kYm94EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSIpChNTdGFydFNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiKAoSU3RvcFNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiKwoVRGVzdHJveVNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkikQIKC0V4ZWNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDwoHY29tbWFuZBgCIAEoCRINCgVzdGRpbhgDIAEoCRItCgNlbnYYBCADKAsyIC5zYW5kYm94LnYxLkV4ZWNSZXF1ZXN0LkVudkVudHJ5Eg8KB3dvcmtkaXIYBSABKAkSKgoHdGltZW91dBgGIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIMCgRhcmd2GGQgAygMEhMKC3N0ZGluX2J5dGVzGGUgASgMEhMKC3JlcG9ydF9leGl0GGYgASgIGioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi6wIKCkV4ZWNSZXN1bHQSDgoGc3Rkb3V0GAEgASgJEg4KBnN0ZGVychgCIAEoCRIRCglleGl0X2NvZGUYAyABKAUSKwoIZHVyYXRpb24YBCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDgoGc2lnbmFsGGQgASgJEhgKEHN0ZG91dF90cnVuY2F0ZWQYZSABKAgSGAoQc3RkZXJyX3RydW5jYXRlZBhmIAEoCBIUCgxzdGRvdXRfYnl0ZXMYZyABKAwSFAoMc3RkZXJyX2J5dGVzGGggASgMEiwKCGNwdV91c2VyGIwBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgpjcHVfc3lzdGVtGI0BIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaChFwZWFrX21lbW9yeV9ieXRlcxiOASABKAMSEwoKb29tX2tpbGxlZBiPASABKAgiygEKCkV4ZWNPdXRwdXQSLwoEdHlwZRgBIAEoDjIhLnNhbmRib3gudjEuRXhlY091dHB1dC5PdXRwdXRUeXBlEgwKBGRhdGEYAiABKAwSIgoEZXhpdBhkIAEoCzIULnNhbmRib3gudjEuRXhlY0V4aXQiWQoKT3V0cHV0VHlwZRIbChdPVVRQVVRfVFlQRV9VTlNQRUNJRklFRBAAEhYKEk9VVFBVVF9UWVBFX1NURE9VVBABEhYKEk9VVFBVVF9UWVBFX1NUREVSUhACIukBCghFeGVjRXhpdBIRCglleGl0X2NvZGUYASABKAUSDgoGc2lnbmFsGAIgASgJEisKCGR1cmF0aW9uGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEiwKCGNwdV91c2VyGIwBIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIuCgpjcHVfc3lzdGVtGI0BIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIaChFwZWFrX21lbW9yeV9ieXRlcxiOASABKAMSEwoKb29tX2tpbGxlZBiPASABKAgizwIKCUV4ZWNJbnB1dBIsCgVzdGFydBgBIAEoCzIbLnNhbmRib3gudjEuRXhlY0lucHV0LlN0YXJ0SAASDwoFc3RkaW4YAiABKAxIABImCglzdGRpbl9lbmQYAyABKAsyES5zYW5kYm94LnYxLkVtcHR5SAASMAoGcmVzaXplGAQgASgLMh4uc2FuZGJveC52MS5FeGVjSW5wdXQuVGVybWluYWxIABIQCgZzaWduYWwYBSABKA1IABopCghUZXJtaW5hbBIMCgRyb3dzGAEgASgNEg8KB2NvbHVtbnMYAiABKA0aYwoFU3RhcnQSKAoHcmVxdWVzdBgBIAEoCzIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QSMAoIdGVybWluYWwYAiABKAsyHi5zYW5kYm94LnYxLkV4ZWNJbnB1dC5UZXJtaW5hbEIHCgVpbnB1dCLCAQoHU2Vzc2lvbhIKCgJpZBgBIAEoCRISCgpzYW5kYm94X2lkGAIgASgJEikKBnN0YXR1cxgDIAEoDjIZLnNhbmRib3gudjEuU2Vzc2lvblN0YXR1cxINCgVzaGVsbBgEIAEoCRIuCgpjcmVhdGVkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgljbG9zZWRfYXQYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIp0BChRDcmVhdGVTZXNzaW9uUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg0KBXNoZWxsGAIgASgJEjYKA2VudhgDIAMoCzIpLnNhbmRib3gudjEuQ3JlYXRlU2Vzc2lvblJlcXVlc3QuRW52RW50cnkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASInChFHZXRTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJIikKE0xpc3RTZXNzaW9uc1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSI9ChRMaXN0U2Vzc2lvbnNSZXNwb25zZRIlCghzZXNzaW9ucxgBIAMoCzITLnNhbmRib3gudjEuU2Vzc2lvbiIrChVEZXN0cm95U2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSJ6ChJTZXNzaW9uRXhlY1JlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCRIPCgdjb21tYW5kGAIgASgJEioKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEwoLcmVwb3J0X2V4aXQYZCABKAgibAoVU2V0UGVybWlzc2lvbnNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDgoGcHJlc2V0GAIgASgJEi8KC3Blcm1pc3Npb25zGAMgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZSJcCgZQcmVzZXQSDAoEbmFtZRgBIAEoCRITCgtkZXNjcmlwdGlvbhgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUiFAoSTGlzdFByZXNldHNSZXF1ZXN0IjoKE0xpc3RQcmVzZXRzUmVzcG9uc2USIwoHcHJlc2V0cxgBIAMoCzISLnNhbmRib3gudjEuUHJlc2V0KqcCCgtSdW50aW1lVHlwZRIcChhSVU5USU1FX1RZUEVfVU5TUEVDSUZJRUQQABIWChJSVU5USU1FX1RZUEVfQldSQVAQARIXChNSVU5USU1FX1RZUEVfRE9DS0VSEAISFwoTUlVOVElNRV9UWVBFX1BPRE1BThBkEhcKE1JVTlRJTUVfVFlQRV9HVklTT1IQZRIVChFSVU5USU1FX1RZUEVfUUVNVRBmEhwKGFJVTlRJTUVfVFlQRV9GSVJFQ1JBQ0tFUhBnEhUKEVJVTlRJTUVfVFlQRV9XQVNNEGgSGwoXUlVOVElNRV9UWVBFX0tVQkVSTkVURVMQaRIWChJSVU5USU1FX1RZUEVfTk9NQUQQahIWChJSVU5USU1FX1RZUEVfQVBQTEUQazKmCwoOU2FuZGJveFNlcnZpY2USRgoNQ3JlYXRlU2FuZGJveBIgLnNhbmRib3gudjEuQ3JlYXRlU2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSQAoKR2V0U2FuZGJveBIdLnNhbmRib3gudjEuR2V0U2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSVAoNTGlzdFNhbmRib3hlcxIgLnNhbmRib3gudjEuTGlzdFNhbmRib3hlc1JlcXVlc3QaIS5zYW5kYm94LnYxLkxpc3RTYW5kYm94ZXNSZXNwb25zZRJECgxTdGFydFNhbmRib3gSHy5zYW5kYm94LnYxLlN0YXJ0U2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSQgoLU3RvcFNhbmRib3gSHi5zYW5kYm94LnYxLlN0b3BTYW5kYm94UmVxdWVzdBoTLnNhbmRib3gudjEuU2FuZGJveBJGCg5EZXN0cm95U2FuZGJveBIhLnNhbmRib3gudjEuRGVzdHJveVNhbmRib3hSZXF1ZXN0GhEuc2FuZGJveC52MS5FbXB0eRI3CgRFeGVjEhcuc2FuZGJveC52MS5FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY1Jlc3VsdBI/CgpFeGVjU3RyZWFtEhcuc2FuZGJveC52MS5FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY091dHB1dDABEkYKDUNyZWF0ZVNlc3Npb24SIC5zYW5kYm94LnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0GhMuc2FuZGJveC52MS5TZXNzaW9uEkAKCkdldFNlc3Npb24SHS5zYW5kYm94LnYxLkdldFNlc3Npb25SZXF1ZXN0GhMuc2FuZGJveC52MS5TZXNzaW9uElEKDExpc3RTZXNzaW9ucxIfLnNhbmRib3gudjEuTGlzdFNlc3Npb25zUmVxdWVzdBogLnNhbmRib3gudjEuTGlzdFNlc3Npb25zUmVzcG9uc2USRgoORGVzdHJveVNlc3Npb24SIS5zYW5kYm94LnYxLkRlc3Ryb3lTZXNzaW9uUmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSRQoLU2Vzc2lvbkV4ZWMSHi5zYW5kYm94LnYxLlNlc3Npb25FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY1Jlc3VsdBJNChFTZXNzaW9uRXhlY1N0cmVhbRIeLnNhbmRib3gudjEuU2Vzc2lvbkV4ZWNSZXF1ZXN0GhYuc2FuZGJveC52MS5FeGVjT3V0cHV0MAESRAoPRXhlY0ludGVyYWN0aXZlEhUuc2FuZGJveC52MS5FeGVjSW5wdXQaFi5zYW5kYm94LnYxLkV4ZWNPdXRwdXQoATABEkgKDlNldFBlcm1pc3Npb25zEiEuc2FuZGJveC52MS5TZXRQZXJtaXNzaW9uc1JlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSQQoIR2V0VXNhZ2USGy5zYW5kYm94LnYxLkdldFVzYWdlUmVxdWVzdBoYLnNhbmRib3gudjEuU2FuZGJveFVzYWdlEk4KC0xpc3RQcmVzZXRzEh4uc2FuZGJveC52MS5MaXN0UHJlc2V0c1JlcXVlc3QaHy5zYW5kYm94LnYxLkxpc3RQcmVzZXRzUmVzcG9uc2USQQoIR2V0U3RhdHMSGy5zYW5kYm94LnYxLkdldFN0YXRzUmVxdWVzdBoYLnNhbmRib3gudjEuU2FuZGJveFN0YXRzEkcKCldhdGNoU3RhdHMSHS5zYW5kYm94LnYxLldhdGNoU3RhdHNSZXF1ZXN0Ghguc2FuZGJveC52MS5TYW5kYm94U3RhdHMwAWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sandbox_v1_common]);
 
 /**
  * @generated from message sandbox.v1.ResourceLimits
@@ -185,6 +185,155 @@ export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
   messageDesc(file_sandbox_v1_sandbox, 3);
 
 /**
+ * @generated from message sandbox.v1.GetStatsRequest
+ */
+export type GetStatsRequest = Message<"sandbox.v1.GetStatsRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message sandbox.v1.GetStatsRequest.
+ * Use `create(GetStatsRequestSchema)` to create a new message.
+ */
+export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 4);
+
+/**
+ * @generated from message sandbox.v1.WatchStatsRequest
+ */
+export type WatchStatsRequest = Message<"sandbox.v1.WatchStatsRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * Between two messages. Unset: the server's default, a second.
+   *
+   * @generated from field: google.protobuf.Duration interval = 2;
+   */
+  interval?: Duration | undefined;
+};
+
+/**
+ * Describes the message sandbox.v1.WatchStatsRequest.
+ * Use `create(WatchStatsRequestSchema)` to create a new message.
+ */
+export const WatchStatsRequestSchema: GenMessage<WatchStatsRequest> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 5);
+
+/**
+ * What is absent is not counted on this host, or not limited.
+ *
+ * @generated from message sandbox.v1.SandboxStats
+ */
+export type SandboxStats = Message<"sandbox.v1.SandboxStats"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp at = 2;
+   */
+  at?: Timestamp | undefined;
+
+  /**
+   * Page cache is memory too.
+   *
+   * @generated from field: optional int64 memory_bytes = 3;
+   */
+  memoryBytes?: bigint | undefined;
+
+  /**
+   * @generated from field: optional int64 memory_peak_bytes = 4;
+   */
+  memoryPeakBytes?: bigint | undefined;
+
+  /**
+   * @generated from field: optional int64 memory_limit_bytes = 5;
+   */
+  memoryLimitBytes?: bigint | undefined;
+
+  /**
+   * Processes that the kernel ended for want of memory.
+   *
+   * @generated from field: optional int64 oom_kills = 6;
+   */
+  oomKills?: bigint | undefined;
+
+  /**
+   * Of all processes since the start.
+   *
+   * @generated from field: google.protobuf.Duration cpu_time = 7;
+   */
+  cpuTime?: Duration | undefined;
+
+  /**
+   * Periods of 100 ms in which the quota of CPU time was used up, and for how long all stood still for that.
+   *
+   * @generated from field: optional int64 throttled_periods = 8;
+   */
+  throttledPeriods?: bigint | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Duration throttled_time = 9;
+   */
+  throttledTime?: Duration | undefined;
+
+  /**
+   * Threads too; those that make the boundary are not among them.
+   *
+   * @generated from field: optional int64 processes = 10;
+   */
+  processes?: bigint | undefined;
+
+  /**
+   * @generated from field: optional int64 processes_limit = 11;
+   */
+  processesLimit?: bigint | undefined;
+
+  /**
+   * What the sandbox has added to its codebase.
+   *
+   * @generated from field: int64 disk_bytes = 12;
+   */
+  diskBytes: bigint;
+
+  /**
+   * @generated from field: optional int64 disk_limit_bytes = 13;
+   */
+  diskLimitBytes?: bigint | undefined;
+
+  /**
+   * @generated from field: int64 inodes = 14;
+   */
+  inodes: bigint;
+
+  /**
+   * @generated from field: optional int64 inodes_limit = 15;
+   */
+  inodesLimit?: bigint | undefined;
+
+  /**
+   * Under way, those in sessions included.
+   *
+   * @generated from field: int32 commands = 16;
+   */
+  commands: number;
+};
+
+/**
+ * Describes the message sandbox.v1.SandboxStats.
+ * Use `create(SandboxStatsSchema)` to create a new message.
+ */
+export const SandboxStatsSchema: GenMessage<SandboxStats> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 6);
+
+/**
  * @generated from message sandbox.v1.Sandbox
  */
 export type Sandbox = Message<"sandbox.v1.Sandbox"> & {
@@ -284,7 +433,7 @@ export type Sandbox = Message<"sandbox.v1.Sandbox"> & {
  * Use `create(SandboxSchema)` to create a new message.
  */
 export const SandboxSchema: GenMessage<Sandbox> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 4);
+  messageDesc(file_sandbox_v1_sandbox, 7);
 
 /**
  * @generated from message sandbox.v1.CreateSandboxRequest
@@ -359,7 +508,7 @@ export type CreateSandboxRequest = Message<"sandbox.v1.CreateSandboxRequest"> & 
  * Use `create(CreateSandboxRequestSchema)` to create a new message.
  */
 export const CreateSandboxRequestSchema: GenMessage<CreateSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 5);
+  messageDesc(file_sandbox_v1_sandbox, 8);
 
 /**
  * @generated from message sandbox.v1.NetworkPolicy
@@ -383,7 +532,7 @@ export type NetworkPolicy = Message<"sandbox.v1.NetworkPolicy"> & {
  * Use `create(NetworkPolicySchema)` to create a new message.
  */
 export const NetworkPolicySchema: GenMessage<NetworkPolicy> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 6);
+  messageDesc(file_sandbox_v1_sandbox, 9);
 
 /**
  * @generated from enum sandbox.v1.NetworkPolicy.Mode
@@ -420,7 +569,7 @@ export enum NetworkPolicy_Mode {
  * Describes the enum sandbox.v1.NetworkPolicy.Mode.
  */
 export const NetworkPolicy_ModeSchema: GenEnum<NetworkPolicy_Mode> = /*@__PURE__*/
-  enumDesc(file_sandbox_v1_sandbox, 6, 0);
+  enumDesc(file_sandbox_v1_sandbox, 9, 0);
 
 /**
  * @generated from message sandbox.v1.GetSandboxRequest
@@ -437,7 +586,7 @@ export type GetSandboxRequest = Message<"sandbox.v1.GetSandboxRequest"> & {
  * Use `create(GetSandboxRequestSchema)` to create a new message.
  */
 export const GetSandboxRequestSchema: GenMessage<GetSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 7);
+  messageDesc(file_sandbox_v1_sandbox, 10);
 
 /**
  * @generated from message sandbox.v1.ListSandboxesRequest
@@ -466,7 +615,7 @@ export type ListSandboxesRequest = Message<"sandbox.v1.ListSandboxesRequest"> & 
  * Use `create(ListSandboxesRequestSchema)` to create a new message.
  */
 export const ListSandboxesRequestSchema: GenMessage<ListSandboxesRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 8);
+  messageDesc(file_sandbox_v1_sandbox, 11);
 
 /**
  * @generated from message sandbox.v1.ListSandboxesResponse
@@ -488,7 +637,7 @@ export type ListSandboxesResponse = Message<"sandbox.v1.ListSandboxesResponse"> 
  * Use `create(ListSandboxesResponseSchema)` to create a new message.
  */
 export const ListSandboxesResponseSchema: GenMessage<ListSandboxesResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 9);
+  messageDesc(file_sandbox_v1_sandbox, 12);
 
 /**
  * @generated from message sandbox.v1.StartSandboxRequest
@@ -505,7 +654,7 @@ export type StartSandboxRequest = Message<"sandbox.v1.StartSandboxRequest"> & {
  * Use `create(StartSandboxRequestSchema)` to create a new message.
  */
 export const StartSandboxRequestSchema: GenMessage<StartSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 10);
+  messageDesc(file_sandbox_v1_sandbox, 13);
 
 /**
  * @generated from message sandbox.v1.StopSandboxRequest
@@ -522,7 +671,7 @@ export type StopSandboxRequest = Message<"sandbox.v1.StopSandboxRequest"> & {
  * Use `create(StopSandboxRequestSchema)` to create a new message.
  */
 export const StopSandboxRequestSchema: GenMessage<StopSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 11);
+  messageDesc(file_sandbox_v1_sandbox, 14);
 
 /**
  * @generated from message sandbox.v1.DestroySandboxRequest
@@ -539,7 +688,7 @@ export type DestroySandboxRequest = Message<"sandbox.v1.DestroySandboxRequest"> 
  * Use `create(DestroySandboxRequestSchema)` to create a new message.
  */
 export const DestroySandboxRequestSchema: GenMessage<DestroySandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 12);
+  messageDesc(file_sandbox_v1_sandbox, 15);
 
 /**
  * @generated from message sandbox.v1.ExecRequest
@@ -606,7 +755,7 @@ export type ExecRequest = Message<"sandbox.v1.ExecRequest"> & {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 13);
+  messageDesc(file_sandbox_v1_sandbox, 16);
 
 /**
  * @generated from message sandbox.v1.ExecResult
@@ -700,7 +849,7 @@ export type ExecResult = Message<"sandbox.v1.ExecResult"> & {
  * Use `create(ExecResultSchema)` to create a new message.
  */
 export const ExecResultSchema: GenMessage<ExecResult> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 14);
+  messageDesc(file_sandbox_v1_sandbox, 17);
 
 /**
  * @generated from message sandbox.v1.ExecOutput
@@ -729,7 +878,7 @@ export type ExecOutput = Message<"sandbox.v1.ExecOutput"> & {
  * Use `create(ExecOutputSchema)` to create a new message.
  */
 export const ExecOutputSchema: GenMessage<ExecOutput> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 15);
+  messageDesc(file_sandbox_v1_sandbox, 18);
 
 /**
  * @generated from enum sandbox.v1.ExecOutput.OutputType
@@ -755,7 +904,7 @@ export enum ExecOutput_OutputType {
  * Describes the enum sandbox.v1.ExecOutput.OutputType.
  */
 export const ExecOutput_OutputTypeSchema: GenEnum<ExecOutput_OutputType> = /*@__PURE__*/
-  enumDesc(file_sandbox_v1_sandbox, 15, 0);
+  enumDesc(file_sandbox_v1_sandbox, 18, 0);
 
 /**
  * @generated from message sandbox.v1.ExecExit
@@ -804,7 +953,7 @@ export type ExecExit = Message<"sandbox.v1.ExecExit"> & {
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema: GenMessage<ExecExit> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 16);
+  messageDesc(file_sandbox_v1_sandbox, 19);
 
 /**
  * @generated from message sandbox.v1.ExecInput
@@ -853,7 +1002,7 @@ export type ExecInput = Message<"sandbox.v1.ExecInput"> & {
  * Use `create(ExecInputSchema)` to create a new message.
  */
 export const ExecInputSchema: GenMessage<ExecInput> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 17);
+  messageDesc(file_sandbox_v1_sandbox, 20);
 
 /**
  * @generated from message sandbox.v1.ExecInput.Terminal
@@ -875,7 +1024,7 @@ export type ExecInput_Terminal = Message<"sandbox.v1.ExecInput.Terminal"> & {
  * Use `create(ExecInput_TerminalSchema)` to create a new message.
  */
 export const ExecInput_TerminalSchema: GenMessage<ExecInput_Terminal> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 17, 0);
+  messageDesc(file_sandbox_v1_sandbox, 20, 0);
 
 /**
  * @generated from message sandbox.v1.ExecInput.Start
@@ -899,7 +1048,7 @@ export type ExecInput_Start = Message<"sandbox.v1.ExecInput.Start"> & {
  * Use `create(ExecInput_StartSchema)` to create a new message.
  */
 export const ExecInput_StartSchema: GenMessage<ExecInput_Start> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 17, 1);
+  messageDesc(file_sandbox_v1_sandbox, 20, 1);
 
 /**
  * @generated from message sandbox.v1.Session
@@ -943,7 +1092,7 @@ export type Session = Message<"sandbox.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 18);
+  messageDesc(file_sandbox_v1_sandbox, 21);
 
 /**
  * @generated from message sandbox.v1.CreateSessionRequest
@@ -972,7 +1121,7 @@ export type CreateSessionRequest = Message<"sandbox.v1.CreateSessionRequest"> & 
  * Use `create(CreateSessionRequestSchema)` to create a new message.
  */
 export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 19);
+  messageDesc(file_sandbox_v1_sandbox, 22);
 
 /**
  * @generated from message sandbox.v1.GetSessionRequest
@@ -989,7 +1138,7 @@ export type GetSessionRequest = Message<"sandbox.v1.GetSessionRequest"> & {
  * Use `create(GetSessionRequestSchema)` to create a new message.
  */
 export const GetSessionRequestSchema: GenMessage<GetSessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 20);
+  messageDesc(file_sandbox_v1_sandbox, 23);
 
 /**
  * @generated from message sandbox.v1.ListSessionsRequest
@@ -1006,7 +1155,7 @@ export type ListSessionsRequest = Message<"sandbox.v1.ListSessionsRequest"> & {
  * Use `create(ListSessionsRequestSchema)` to create a new message.
  */
 export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 21);
+  messageDesc(file_sandbox_v1_sandbox, 24);
 
 /**
  * @generated from message sandbox.v1.ListSessionsResponse
@@ -1023,7 +1172,7 @@ export type ListSessionsResponse = Message<"sandbox.v1.ListSessionsResponse"> & 
  * Use `create(ListSessionsResponseSchema)` to create a new message.
  */
 export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 22);
+  messageDesc(file_sandbox_v1_sandbox, 25);
 
 /**
  * @generated from message sandbox.v1.DestroySessionRequest
@@ -1040,7 +1189,7 @@ export type DestroySessionRequest = Message<"sandbox.v1.DestroySessionRequest"> 
  * Use `create(DestroySessionRequestSchema)` to create a new message.
  */
 export const DestroySessionRequestSchema: GenMessage<DestroySessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 23);
+  messageDesc(file_sandbox_v1_sandbox, 26);
 
 /**
  * @generated from message sandbox.v1.SessionExecRequest
@@ -1072,7 +1221,7 @@ export type SessionExecRequest = Message<"sandbox.v1.SessionExecRequest"> & {
  * Use `create(SessionExecRequestSchema)` to create a new message.
  */
 export const SessionExecRequestSchema: GenMessage<SessionExecRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 24);
+  messageDesc(file_sandbox_v1_sandbox, 27);
 
 /**
  * @generated from message sandbox.v1.SetPermissionsRequest
@@ -1101,7 +1250,7 @@ export type SetPermissionsRequest = Message<"sandbox.v1.SetPermissionsRequest"> 
  * Use `create(SetPermissionsRequestSchema)` to create a new message.
  */
 export const SetPermissionsRequestSchema: GenMessage<SetPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 25);
+  messageDesc(file_sandbox_v1_sandbox, 28);
 
 /**
  * @generated from message sandbox.v1.Preset
@@ -1128,7 +1277,7 @@ export type Preset = Message<"sandbox.v1.Preset"> & {
  * Use `create(PresetSchema)` to create a new message.
  */
 export const PresetSchema: GenMessage<Preset> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 26);
+  messageDesc(file_sandbox_v1_sandbox, 29);
 
 /**
  * @generated from message sandbox.v1.ListPresetsRequest
@@ -1141,7 +1290,7 @@ export type ListPresetsRequest = Message<"sandbox.v1.ListPresetsRequest"> & {
  * Use `create(ListPresetsRequestSchema)` to create a new message.
  */
 export const ListPresetsRequestSchema: GenMessage<ListPresetsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 27);
+  messageDesc(file_sandbox_v1_sandbox, 30);
 
 /**
  * @generated from message sandbox.v1.ListPresetsResponse
@@ -1158,7 +1307,7 @@ export type ListPresetsResponse = Message<"sandbox.v1.ListPresetsResponse"> & {
  * Use `create(ListPresetsResponseSchema)` to create a new message.
  */
 export const ListPresetsResponseSchema: GenMessage<ListPresetsResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 28);
+  messageDesc(file_sandbox_v1_sandbox, 31);
 
 /**
  * @generated from enum sandbox.v1.RuntimeType
@@ -1381,6 +1530,26 @@ export const SandboxService: GenService<{
     methodKind: "unary";
     input: typeof ListPresetsRequestSchema;
     output: typeof ListPresetsResponseSchema;
+  },
+  /**
+   * What a running sandbox uses now.
+   *
+   * @generated from rpc sandbox.v1.SandboxService.GetStats
+   */
+  getStats: {
+    methodKind: "unary";
+    input: typeof GetStatsRequestSchema;
+    output: typeof SandboxStatsSchema;
+  },
+  /**
+   * The same again and again, until the client goes or the sandbox ends: then FAILED_PRECONDITION.
+   *
+   * @generated from rpc sandbox.v1.SandboxService.WatchStats
+   */
+  watchStats: {
+    methodKind: "server_streaming";
+    input: typeof WatchStatsRequestSchema;
+    output: typeof SandboxStatsSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sandbox_v1_sandbox, 0);
