@@ -21,6 +21,13 @@ const HOST: BwrapHost = {
   directories: ['/lib'],
   etcDir: '/state/etc',
   etcBinds: ['/etc/ssl/certs'],
+  proc: {
+    hidden: { files: ['keys'], directories: ['fs'] },
+    closedFile: '/state/closed',
+    bootIdFile: '/state/boot-id',
+    emptyDir: '/state/empty',
+    processOneDir: '/state/process-1',
+  },
 }
 
 describe('the plan of a bwrap sandbox', () => {
@@ -44,9 +51,27 @@ describe('the plan of a bwrap sandbox', () => {
     const args = planBwrap(SPEC, HOST, { extraReadOnly: ['/opt/tools'] })
     expect(pairs(args, '--bind')).toEqual(['/srv/view'])
     expect(args.filter((arg) => /^--(dev-)?bind/.test(arg))).toEqual(['--bind'])
-    expect(pairs(args, '--ro-bind')).toEqual(['/usr', '/lib', '/state/etc', '/etc/ssl/certs', '/opt/tools'])
+    expect(pairs(args, '--ro-bind')).toEqual([
+      '/usr',
+      '/lib',
+      '/state/etc',
+      '/etc/ssl/certs',
+      '/state/boot-id',
+      '/state/closed',
+      '/state/empty',
+      '/state/process-1',
+      '/opt/tools',
+    ])
     // After everything that needs a place to be made in it.
     expect(args.lastIndexOf('--remount-ro')).toBeGreaterThan(args.lastIndexOf('--bind'))
+  })
+
+  it('hides what tells of the host in /proc, and process 1', () => {
+    const args = planBwrap(SPEC, HOST).join(' ')
+    expect(args).toContain('--ro-bind /state/closed /proc/keys')
+    expect(args).toContain('--ro-bind /state/empty /proc/fs')
+    expect(args).toContain('--ro-bind /state/process-1 /proc/1')
+    expect(args.indexOf('--proc /proc')).toBeLessThan(args.indexOf('/proc/keys'))
   })
 
   it('gives every tmpfs a size, all of them together well under the memory limit', () => {
@@ -75,7 +100,7 @@ describe('the plan of a bwrap sandbox', () => {
     const lastTwo = (limits: Limits) => planBwrap({ ...SPEC, limits }, HOST).slice(-2)
     expect(lastTwo({ openFiles: 64 })).toEqual(['64', '-'])
     expect(lastTwo({ fileBytes: 4096 })).toEqual(['-', '4096'])
-    expect(lastTwo({})).toEqual(['/proc/self/fd/4', '3'])
+    expect(lastTwo({})).toEqual(['/proc/1/exe', '3'])
   })
 
   it.each(['/usr/x', '/etc', '/proc/1', '/', '/tmp', '/home/croft', '/a//b', '/a/', 'a', '/a\0'])(

@@ -1,6 +1,7 @@
 import { posix } from 'node:path'
 import { faultInLimits } from '../contract/limits.ts'
 import type { LaunchSpec } from '../contract/runtime.ts'
+import { AGENT_INSIDE, type ProcSources, planProc } from './proc.ts'
 
 /** What of the host goes into a plan; found once by `readHost`. */
 export interface BwrapHost {
@@ -11,6 +12,7 @@ export interface BwrapHost {
   /** The generated `/etc`, and what of the host's is bound into it. */
   readonly etcDir: string
   readonly etcBinds: readonly string[]
+  readonly proc: ProcSources
 }
 
 export interface BwrapPlanOptions {
@@ -49,7 +51,7 @@ export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanO
     ...host.directories.flatMap((path) => ['--ro-bind', path, path]),
     ...['--ro-bind', host.etcDir, '/etc'],
     ...host.etcBinds.flatMap((path) => ['--ro-bind', path, path]),
-    ...['--proc', '/proc'],
+    ...planProc(host.proc),
     ...['--dev', '/dev', '--perms', '1777', '--size', sizes.shm, '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
     ...['--perms', '1777', '--size', sizes.tmp, '--tmpfs', '/tmp'],
     ...['--dir', '/var', '--symlink', '/tmp', '/var/tmp', '--symlink', '/run', '/var/run'],
@@ -58,8 +60,7 @@ export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanO
     ...(options.extraReadOnly ?? []).flatMap((path) => ['--ro-bind', path, path]),
     ...['--bind', spec.viewPath, spec.workspace],
     ...['--remount-ro', '/', '--chdir', '/'],
-    // By descriptor: the sandbox's user need not reach the file by a path, and nothing of it shows inside.
-    ...['--', `/proc/self/fd/${AGENT_FD}`, String(CHANNEL_FD)],
+    ...['--', AGENT_INSIDE, String(CHANNEL_FD)],
     ...processLimits(spec.limits),
   ]
 }

@@ -95,7 +95,10 @@ class BwrapRuntime implements Runtime {
   #prepare(): Promise<{ host: BwrapHost; groups: ControlGroups | undefined }> {
     this.#prepared ??= (async () => {
       try {
-        const [host, groups] = await Promise.all([readHost(this.#options.stateDir), detectControlGroups()])
+        const [host, groups] = await Promise.all([
+          readHost(this.#options.stateDir, this.#agentPath),
+          detectControlGroups(),
+        ])
         return { host, groups }
       } catch (error) {
         this.#prepared = undefined

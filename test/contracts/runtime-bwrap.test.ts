@@ -27,7 +27,7 @@ describe('the bwrap runtime', () => {
     expect(probe).toMatchObject({ available: true, version: expect.stringMatching(/^\d+\.\d+/) as string })
     expect(probe?.capabilities).toMatchObject({ terminal: true, networkOff: true, networkFull: false, image: false })
     // Nothing of the trial stays but what every sandbox shares.
-    expect(readdirSync(stateDir).filter((name) => !name.startsWith('etc-'))).toEqual([])
+    expect(readdirSync(stateDir).filter((name) => !name.startsWith('made-'))).toEqual([])
   })
 
   it('says why it cannot, and what would mend it', async () => {

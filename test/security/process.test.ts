@@ -139,7 +139,7 @@ describe('the agent as a target', () => {
   })
 
   it('cannot be traced, read, written or have its channel opened', async () => {
-    expect(await attack('ls -l /proc/1/fd')).toContain('Permission denied')
+    expect(await attack('ls -A /proc/1')).toBe('exe\n')
     expect(await attack('cat /proc/1/maps /proc/1/mem /proc/1/environ; readlink /proc/1/exe /proc/1/root')).not.toMatch(
       /croft|r-xp|^\/$/m,
     )
