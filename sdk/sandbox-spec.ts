@@ -40,12 +40,12 @@ export interface SandboxOptions {
 
 /** Throws an `InvalidArgumentError` naming the option. */
 export function createRequest(
-  codebaseId: string,
+  source: { readonly codebaseId: string } | { readonly snapshotId: string },
   options: SandboxOptions,
 ): MessageInitShape<typeof CreateSandboxRequestSchema> {
   const { network, resources, timeoutMs } = options
   return {
-    codebaseId,
+    ...source,
     permissions: rulesToWire(options.permissions),
     preset: presetToWire(options.preset),
     labels: { ...options.labels },

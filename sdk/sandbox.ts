@@ -1,8 +1,9 @@
 import type { Writable } from 'node:stream'
-import { CodebaseService, SandboxService, type Sandbox as WireSandbox } from '../proto/index.ts'
+import { CodebaseService, SandboxService, SnapshotService, type Sandbox as WireSandbox } from '../proto/index.ts'
 import { throwIfAborted } from './abort.ts'
 import { type Change, listChanges } from './changes.ts'
 import type { Connection } from './client/connection.ts'
+import { SharedConnection } from './client/shared-connection.ts'
 import type { CommandResult } from './command-output.ts'
 import { type Command, Commands, type RunOptions } from './commands.ts'
 import { FailedPreconditionError, NotFoundError } from './errors.ts'
@@ -14,6 +15,7 @@ import { infoFromWire, type SandboxInfo } from './sandbox-info.ts'
 import { createRequest, presetToWire, type SandboxOptions } from './sandbox-spec.ts'
 import { openServer, type ServerChoice } from './server.ts'
 import { Session, type SessionOptions } from './session.ts'
+import { createSnapshot, type Snapshot, type SnapshotOptions } from './snapshots.ts'
 import { getStats, type SandboxStats, type WatchStatsOptions, watchStats } from './stats.ts'
 import { type AccessTrail, type PolicySuggestion, readTrail, suggestPolicy } from './trail.ts'
 import { type UploadOptions, type UploadProgress, type UploadResult, uploadFolder } from './upload/upload.ts'
@@ -22,9 +24,18 @@ export interface FromLocalOptions extends SandboxOptions, Pick<UploadOptions, 'i
   readonly onProgress?: (progress: UploadProgress) => void
 }
 
-export interface CreateOptions extends SandboxOptions {
-  /** Id of a codebase that the server has. */
-  readonly codebase: string
+/** What to begin with: a codebase that the server has, or a snapshot, by its id. */
+export type CreateOptions = SandboxOptions &
+  (
+    | { readonly codebase: string; readonly snapshot?: undefined }
+    | { readonly snapshot: string; readonly codebase?: undefined }
+  )
+
+export interface ForkOptions {
+  /** Beside those of the sandbox, or in their place. */
+  readonly labels?: Readonly<Record<string, string>>
+  /** Start them too. Default true. */
+  readonly start?: boolean
 }
 
 export interface ServerOption {
@@ -55,13 +66,14 @@ export class Sandbox implements AsyncDisposable {
   /** Of the upload, for a sandbox made by `fromLocal`. */
   readonly upload: UploadResult | undefined
   readonly #connection: Connection
-  readonly #ownsConnection: boolean
+  readonly #shared: SharedConnection
+  #isClosed = false
   readonly #onDispose: 'kill' | 'close'
   #labels: Readonly<Record<string, string>>
 
   private constructor(
     made: { sandbox: WireSandbox; upload?: UploadResult; onDispose: 'kill' | 'close' },
-    server: { connection: Connection; owned: boolean },
+    server: SharedConnection,
   ) {
     this.id = made.sandbox.id
     this.codebaseId = made.sandbox.codebaseId
@@ -69,7 +81,7 @@ export class Sandbox implements AsyncDisposable {
     this.#labels = made.sandbox.labels
     this.#onDispose = made.onDispose
     this.#connection = server.connection
-    this.#ownsConnection = server.owned
+    this.#shared = server
     this.commands = new Commands(server.connection, this.id)
     this.files = new Files(server.connection, this.id)
   }
@@ -82,11 +94,15 @@ export class Sandbox implements AsyncDisposable {
   static async fromLocal(folder: string, options: FromLocalOptions = {}): Promise<Sandbox> {
     const labels = { ...options.labels, [OWNS_CODEBASE_LABEL]: 'true' }
     // Built once before anything is done, so that a bad option costs no upload.
-    createRequest('', { ...options, labels })
+    createRequest({ codebaseId: '' }, { ...options, labels })
     return await withServer(options, async (server) => {
       const upload = await uploadFolder(server.connection, folder, options)
       try {
-        const sandbox = await createSandbox(server.connection, upload.codebaseId, { ...options, labels })
+        const sandbox = await createSandbox(
+          server.connection,
+          { codebaseId: upload.codebaseId },
+          { ...options, labels },
+        )
         return new Sandbox({ sandbox, upload, onDispose: 'kill' }, server)
       } catch (error) {
         await deleteCodebase(server.connection, upload.codebaseId)
@@ -95,11 +111,12 @@ export class Sandbox implements AsyncDisposable {
     })
   }
 
-  /** A sandbox on a codebase that the server has. `await using` destroys it; the codebase stays. */
+  /** A sandbox on a codebase, or on a snapshot, that the server has. `await using` destroys it; that stays. */
   static async create(options: CreateOptions): Promise<Sandbox> {
-    createRequest(options.codebase, options)
+    const source = options.snapshot === undefined ? { codebaseId: options.codebase } : { snapshotId: options.snapshot }
+    createRequest(source, options)
     return await withServer(options, async (server) => {
-      const sandbox = await createSandbox(server.connection, options.codebase, options)
+      const sandbox = await createSandbox(server.connection, source, options)
       return new Sandbox({ sandbox, onDispose: 'kill' }, server)
     })
   }
@@ -198,6 +215,34 @@ export class Sandbox implements AsyncDisposable {
     return infoFromWire(await this.#connection.unary(SandboxService.method.setPermissions, request))
   }
 
+  /**
+   * Keeps the whole view as it is at this moment, what the rules hide too; commands go on meanwhile. `server.snapshots`
+   * lists and deletes them, `Sandbox.create({ snapshot })` begins with one.
+   */
+  async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
+    return await createSnapshot(this.#connection, this.id, options)
+  }
+
+  /**
+   * What it sees is what the snapshot has, and what it changed since is gone. Rejects with a `FailedPreconditionError`
+   * while it runs.
+   */
+  async restore(snapshotId: string): Promise<SandboxInfo> {
+    const request = { sandboxId: this.id, snapshotId }
+    return infoFromWire(await this.#connection.unary(SnapshotService.method.restoreSnapshot, request))
+  }
+
+  /**
+   * So many sandboxes that see what this one does now, with its rules and limits. What happens in one is seen in no
+   * other. All are made, or none.
+   */
+  async fork(count = 1, { labels = {}, start = true }: ForkOptions = {}): Promise<Sandbox[]> {
+    const request = { sandboxId: this.id, count, labels: { ...labels }, start }
+    const call = { deadlineMs: null }
+    const { sandboxes } = await this.#connection.unary(SnapshotService.method.forkSandbox, request, call)
+    return sandboxes.map((sandbox) => new Sandbox({ sandbox, onDispose: 'kill' }, this.#shared.share()))
+  }
+
   /** What it takes of its quota now: what it has added or changed, in bytes and inodes. */
   async usage(): Promise<{ diskBytes: number; inodes: number }> {
     const usage = await this.#connection.unary(SandboxService.method.getUsage, { sandboxId: this.id })
@@ -236,7 +281,8 @@ export class Sandbox implements AsyncDisposable {
 
   /** Lets go of the connection; the sandbox stays as it is. */
   close(): void {
-    if (this.#ownsConnection) this.#connection.close()
+    if (!this.#isClosed) this.#shared.release()
+    this.#isClosed = true
   }
 
   /** `kill` for one that was made here, `close` for one that was connected to. */
@@ -248,13 +294,13 @@ export class Sandbox implements AsyncDisposable {
 
 async function withServer<T>(
   options: { readonly server?: ServerChoice; readonly signal?: AbortSignal },
-  work: (server: { connection: Connection; owned: boolean }) => Promise<T>,
+  work: (server: SharedConnection) => Promise<T>,
 ): Promise<T> {
-  const server = await openServer(options.server, options.signal)
+  const server = new SharedConnection(await openServer(options.server, options.signal))
   try {
     return await work(server)
   } catch (error) {
-    if (server.owned) server.connection.close()
+    server.release()
     throw error
   }
 }
@@ -265,11 +311,11 @@ async function withServer<T>(
  */
 async function createSandbox(
   connection: Connection,
-  codebaseId: string,
+  source: Parameters<typeof createRequest>[0],
   options: SandboxOptions,
 ): Promise<WireSandbox> {
   throwIfAborted(options.signal)
-  const sandbox = await connection.unary(SandboxService.method.createSandbox, createRequest(codebaseId, options))
+  const sandbox = await connection.unary(SandboxService.method.createSandbox, createRequest(source, options))
   if (options.signal?.aborted === true) {
     await destroySandbox(connection, sandbox.id)
     throwIfAborted(options.signal)

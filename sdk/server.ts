@@ -4,6 +4,7 @@ import type { ServerOptions } from './connect/address.ts'
 import { connect } from './connect/connect.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
+import { Snapshots } from './snapshots.ts'
 import { type AccessTrail, type PolicySuggestion, suggestPolicy } from './trail.ts'
 import { type UploadOptions, type UploadResult, uploadFolder } from './upload/upload.ts'
 
@@ -50,9 +51,12 @@ export type ServerChoice = Server | ServerOptions | string
  */
 export class Server implements AsyncDisposable {
   readonly #connection: Connection
+  /** Of all sandboxes, those that are gone among them. */
+  readonly snapshots: Snapshots
 
   private constructor(connection: Connection) {
     this.#connection = connection
+    this.snapshots = new Snapshots(connection)
   }
 
   /**

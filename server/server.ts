@@ -43,6 +43,7 @@ import { Sandboxes } from './sandboxes/sandboxes.ts'
 import { Views } from './sandboxes/views.ts'
 import { Sessions } from './sessions/sessions.ts'
 import { snapshotService } from './snapshots/snapshot-service.ts'
+import { Snapshots } from './snapshots/snapshots.ts'
 import { trailService } from './trail/trail-service.ts'
 
 export interface Server extends AsyncDisposable {
@@ -98,12 +99,13 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const runtimes = createRuntimes({ bwrap: { stateDir: join(mounts, 'bwrap') } })
   const probes = new Probes(runtimes)
   const serial = new Serial()
+  const snapshots = new Snapshots({ limits }, { store, records, serial, nowMs })
   const codebases = new Codebases({ limits, emptyRoot: await emptyRootOf(store) }, { store, records, serial, nowMs })
   const mountDirs = MountDirs.open(join(mounts, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
     {
-      ...{ store, records, codebases, serial, runtimes, views, mountDirs, instance, nowMs, log },
+      ...{ store, records, codebases, snapshots, serial, runtimes, views, mountDirs, instance, nowMs, log },
       device: choice.device,
       silence: { answerMaxMs: limits.agentAnswerMaxMs, silenceMaxMs: limits.agentSilenceMaxMs },
       limits,
@@ -136,7 +138,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   )
   grpc.add(CommandService, commandService(commands))
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
-  grpc.add(SnapshotService, snapshotService({ sandboxes, views }))
+  grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem }))
   undo.add(() => grpc[Symbol.asyncDispose]())

@@ -238,6 +238,14 @@ export class Store extends StoreReader {
     await this.#write([{ key: nameKey(KIND_NAME, name), value: Buffer.from(hash, 'hex') }])
   }
 
+  /** The same for several names, all or none. */
+  async setRoots(names: readonly string[], hash: Hash): Promise<void> {
+    for (const name of names) checkRootName(name)
+    this.rootSync(checkHash(hash))
+    const value = Buffer.from(hash, 'hex')
+    await this.#write(names.map((name) => ({ key: nameKey(KIND_NAME, name), value })))
+  }
+
   /** A name that is not there is no error. */
   async deleteRoot(name: string): Promise<void> {
     checkRootName(name)

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
-import { open, rename } from 'node:fs/promises'
+import { copyFile, open, rename } from 'node:fs/promises'
 import { join } from 'node:path'
+import { makeDirectory } from '../delta/make-directory.ts'
 import type { Log } from '../protocol/log.ts'
 import { noCounts, TRAIL_COUNTS, type TrailEntry } from './trail-entry.ts'
 
@@ -46,6 +47,16 @@ export async function saveTrail(deltaDir: string, entries: Iterable<TrailEntry>)
     await file.close()
   }
   await rename(`${name}.new`, name)
+}
+
+/** For a delta that takes the place of another one; makes its directory. */
+export async function copyTrail(fromDir: string, toDir: string): Promise<void> {
+  makeDirectory(toDir)
+  try {
+    await copyFile(fileOf(fromDir), fileOf(toDir))
+  } catch (error) {
+    if (!isMissing(error)) throw error
+  }
 }
 
 const ROWS_AT_ONCE = 1_024

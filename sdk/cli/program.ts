@@ -7,6 +7,7 @@ import { addCreate } from './commands/create.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addExec, addShell } from './commands/exec.ts'
 import { addExport } from './commands/export.ts'
+import { addFork } from './commands/fork.ts'
 import { addLs } from './commands/ls.ts'
 import { addMount } from './commands/mount.ts'
 import { addPolicy } from './commands/policy.ts'
@@ -14,6 +15,7 @@ import { addPresets } from './commands/presets.ts'
 import { addRm } from './commands/rm.ts'
 import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
+import { addSnapshot } from './commands/snapshot.ts'
 import { addStats } from './commands/stats.ts'
 import { addTrail } from './commands/trail.ts'
 import { addWatch } from './commands/watch.ts'
@@ -45,6 +47,8 @@ export function buildProgram(version: string, quiet = false): Command {
     addCp,
     addChanges,
     addExport,
+    addSnapshot,
+    addFork,
     addWatch,
     addStats,
     addTrail,

@@ -44,6 +44,15 @@ beforeEach(async () => {
     async *exportSnapshot({ sandboxId }) {
       yield { data: Buffer.from(sandboxId) }
     },
+    ...{
+      createSnapshot: never,
+      getSnapshot: never,
+      listSnapshots: never,
+      deleteSnapshot: never,
+      restoreSnapshot: never,
+      publishSnapshot: never,
+      forkSandbox: never,
+    },
   })
   grpc.add(FileService, {
     writeFile: (requests, call) => onWrite(requests, call),

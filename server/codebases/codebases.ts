@@ -113,7 +113,8 @@ function rootName(id: string): string {
   return `codebase/${id}`
 }
 
-function checkText(text: string, field: string, maxBytes: number): void {
+/** For names that are shown to people. */
+export function checkText(text: string, field: string, maxBytes: number): void {
   if (Buffer.byteLength(text) > maxBytes) throw invalid(field, `is longer than ${maxBytes} bytes`)
   // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what is looked for
   if (/[\u0000-\u001f\u007f]/.test(text)) throw invalid(field, 'contains control characters')

@@ -40,14 +40,17 @@ export const limitsSchema = z.strictObject({
 
   maxCodebases: count(10_000),
   maxSandboxes: count(2_000),
-  /** Names of codebases, owners, images. */
+  maxSnapshots: count(10_000),
+  /** Sandboxes made by one call of `ForkSandbox`. */
+  maxForks: count(100),
+  /** Names of codebases, owners, images, snapshots. */
   maxNameBytes: bytes(256),
   maxLabels: count(64, 0),
   maxLabelKeyBytes: bytes(128),
   maxLabelValueBytes: bytes(1 * KiB),
   /** Rules of one sandbox, those of its preset included. */
   maxRules: count(1_000),
-  /** One file of `UploadFiles`, `PutTree` or `WriteFile`. */
+  /** One file of `UploadFiles`, `PutTree` or `WriteFile`, or of a view of which a snapshot is made. */
   maxUploadBytes: bytes(64 * GiB),
   /** Entries of one tree. */
   maxTreeEntries: count(2_000_000),

@@ -53,7 +53,7 @@ export function invalid(field: string, problem: string, cause?: unknown): CroftE
   return new CroftError('INVALID_ARGUMENT', `${field} ${problem}`, { field, cause })
 }
 
-export function notFound(what: 'codebase' | 'sandbox' | 'session' | 'command', id: string): CroftError {
+export function notFound(what: 'codebase' | 'sandbox' | 'session' | 'command' | 'snapshot', id: string): CroftError {
   return new CroftError('NOT_FOUND', `there is no ${what} ${printable(id)}`, { reason: `${what}_not_found` })
 }
 

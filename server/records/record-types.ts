@@ -23,9 +23,12 @@ export interface CodebaseRecord extends RecordBase {
 export type SandboxStatus = 'pending' | 'running' | 'stopped' | 'error' | 'destroyed'
 
 export interface SandboxRecord extends RecordBase {
+  /** Where it came from by way of a snapshot, the codebase may be gone. */
   readonly codebaseId: string
-  /** The version that the view is based on, for the sandbox's life. */
+  /** The version that the view is based on, until another one is restored. */
   readonly base: Hash
+  /** How often one was; its changes since are a delta of their own. Absent: never. */
+  readonly restored?: number
   readonly preset: string
   /** All in force, those of the preset first. */
   readonly rules: readonly Rule[]
@@ -44,6 +47,20 @@ export interface SandboxRecord extends RecordBase {
   readonly expiresAtMs?: number
   /** Why the status is `error`. */
   readonly error?: string
+}
+
+/** A version that is kept under an id of its own. Of which sandbox and codebase it is, whether they still exist or not. */
+export interface SnapshotRecord extends RecordBase {
+  readonly name: string
+  readonly labels: Readonly<Record<string, string>>
+  readonly sandboxId: string
+  readonly codebaseId: string
+  readonly root: Hash
+  readonly base: Hash
+  readonly bytes: number
+  readonly files: number
+  /** FIFOs and sockets that are not in it. */
+  readonly skipped: number
 }
 
 export interface SessionRecord extends RecordBase {

@@ -1,6 +1,6 @@
 import { Level } from 'level'
 import { ConfigError } from '../config/config-error.ts'
-import type { CodebaseRecord, SandboxRecord, SessionRecord } from './record-types.ts'
+import type { CodebaseRecord, SandboxRecord, SessionRecord, SnapshotRecord } from './record-types.ts'
 import { Table } from './table.ts'
 
 /** What the server must not forget, in one LevelDB, all of it in memory too. */
@@ -8,13 +8,15 @@ export class Records implements AsyncDisposable {
   readonly codebases: Table<CodebaseRecord>
   readonly sandboxes: Table<SandboxRecord>
   readonly sessions: Table<SessionRecord>
+  readonly snapshots: Table<SnapshotRecord>
   readonly #db: Level<string, unknown>
 
-  private constructor(db: Level<string, unknown>, tables: Pick<Records, 'codebases' | 'sandboxes' | 'sessions'>) {
+  private constructor(db: Level<string, unknown>, tables: Omit<Records, typeof Symbol.asyncDispose>) {
     this.#db = db
     this.codebases = tables.codebases
     this.sandboxes = tables.sandboxes
     this.sessions = tables.sessions
+    this.snapshots = tables.snapshots
   }
 
   /** Rejects with `RecordsLocked` while another process has them open: that lock guards the data directory. */
@@ -30,6 +32,7 @@ export class Records implements AsyncDisposable {
       codebases: await Table.load<CodebaseRecord>(db, 'codebase'),
       sandboxes: await Table.load<SandboxRecord>(db, 'sandbox'),
       sessions: await Table.load<SessionRecord>(db, 'session'),
+      snapshots: await Table.load<SnapshotRecord>(db, 'snapshot'),
     })
   }
 

@@ -21,7 +21,7 @@ import { parseSeccomp } from './seccomp.ts'
 export type SandboxSpec = Pick<
   SandboxRecord,
   'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota' | 'seccomp'
-> & { readonly expiresInMs?: number }
+> & { readonly expiresInMs?: number /** Instead of a codebase. */; readonly snapshotId?: string }
 
 export interface CreateContext {
   readonly limits: Limits
@@ -35,7 +35,7 @@ export interface CreateContext {
 /** Everything about the request that can be told wrong before anything is made. */
 export async function parseCreateRequest(request: CreateSandboxRequest, context: CreateContext): Promise<SandboxSpec> {
   const { limits } = context
-  const codebaseId = checkId('cb', request.codebaseId, 'codebase_id')
+  const source = parseSource(request)
   const rules = parseRules(request.preset, request.permissions, { presets: context.presets, maxRules: limits.maxRules })
   const labels = parseLabels(request.labels, limits)
   const resources = parseResources(request.resources, limits)
@@ -49,7 +49,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   checkWishes({ image, resources, mode: request.network?.mode }, runtime, probe)
 
   return {
-    codebaseId,
+    ...source,
     preset: request.preset,
     rules,
     labels,
@@ -62,6 +62,12 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   }
 }
 
+function parseSource({ codebaseId, snapshotId }: CreateSandboxRequest) {
+  if (snapshotId === '') return { codebaseId: checkId('cb', codebaseId, 'codebase_id') }
+  if (codebaseId !== '') throw invalid('snapshot_id', 'and `codebase_id` cannot both be given')
+  return { codebaseId, snapshotId: checkId('snap', snapshotId, 'snapshot_id') }
+}
+
 function parseRuntime(type: RuntimeType, fallback: RuntimeName): RuntimeName {
   if (type === RuntimeType.UNSPECIFIED) return fallback
   const name = runtimeName(type)
@@ -69,7 +75,7 @@ function parseRuntime(type: RuntimeType, fallback: RuntimeName): RuntimeName {
   return name
 }
 
-function parseLabels(labels: Readonly<Record<string, string>>, limits: Limits): Record<string, string> {
+export function parseLabels(labels: Readonly<Record<string, string>>, limits: Limits): Record<string, string> {
   const entries = Object.entries(labels)
   if (entries.length > limits.maxLabels)
     throw invalid('labels', `are ${entries.length}, over the limit of ${limits.maxLabels}`)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Records } from '../records/records.ts'
+import { deltaName, sandboxOfDelta } from './delta-name.ts'
 import type { MountDirs } from './mount-dirs.ts'
 import type { Sandboxes } from './sandboxes.ts'
 import { transition } from './transition.ts'
@@ -42,11 +43,14 @@ export async function recover(previousInstances: readonly string[], dependencies
   await removeOrphans(dependencies)
 }
 
-/** A delta whose sandbox is not on record: its creation or its removal was cut short. */
+/** A delta that no record names: a sandbox's creation or removal, or a restoring, was cut short. */
 async function removeOrphans({ records, deltasDir, log }: RecoverDependencies): Promise<void> {
   for (const name of await readdir(deltasDir)) {
-    if (records.sandboxes.get(name) !== undefined || !/^sb_[0-9a-f]{16}$/.test(name)) continue
-    log.warn({ sandbox: name }, 'removing a delta that belongs to no sandbox')
+    const id = sandboxOfDelta(name)
+    if (id === undefined) continue
+    const record = records.sandboxes.get(id)
+    if (record !== undefined && deltaName(record) === name) continue
+    log.warn({ sandbox: id, delta: name }, 'removing a delta that belongs to no sandbox')
     await rm(join(deltasDir, name), { recursive: true, force: true })
   }
 }

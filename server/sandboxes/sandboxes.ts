@@ -1,3 +1,4 @@
+import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import type { Codebases } from '../codebases/codebases.ts'
@@ -7,9 +8,11 @@ import { CroftError, notFound, notRunning, printable } from '../errors/croft-err
 import { toCroftError } from '../errors/to-croft-error.ts'
 import { checkId, newId } from '../records/ids.ts'
 import type { Page } from '../records/page.ts'
-import type { SandboxRecord } from '../records/record-types.ts'
+import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
+import type { Snapshots } from '../snapshots/snapshots.ts'
 import type { SandboxSpec } from './create-request.ts'
+import { deltaName } from './delta-name.ts'
 import { type LaunchDependencies, launch, teardown } from './launch.ts'
 import { Running } from './running.ts'
 import { checkStartable, checkStoppable, type SandboxEvent, transition } from './transition.ts'
@@ -18,6 +21,7 @@ export interface SandboxesDependencies extends LaunchDependencies {
   readonly store: Store
   readonly records: Records
   readonly codebases: Codebases
+  readonly snapshots: Pick<Snapshots, 'get'>
   readonly serial: Serial
   readonly runtimes: ReadonlyMap<string, Runtime>
   readonly nowMs: () => number
@@ -72,23 +76,64 @@ export class Sandboxes implements AsyncDisposable {
     )
   }
 
-  /** In turn with changes of the codebase: it cannot be deleted meanwhile. */
-  create({ expiresInMs, ...spec }: SandboxSpec): Promise<SandboxRecord> {
-    const { records, codebases, serial, store, nowMs } = this.#parts
-    return serial.run(spec.codebaseId, async () => {
-      const { root: base } = codebases.get(spec.codebaseId)
-      if (records.sandboxes.size >= this.#limits.maxSandboxes) {
-        throw new CroftError(
-          'RESOURCE_EXHAUSTED',
-          `there are ${this.#limits.maxSandboxes} sandboxes, which is the limit`,
-        )
+  /** In turn with changes of the codebase, or the snapshot: it cannot be deleted meanwhile. */
+  create({ expiresInMs, snapshotId, ...spec }: SandboxSpec): Promise<SandboxRecord> {
+    const { codebases, snapshots, serial, nowMs } = this.#parts
+    return serial.run(snapshotId ?? spec.codebaseId, async () => {
+      const source =
+        snapshotId === undefined
+          ? { codebaseId: spec.codebaseId, base: codebases.get(spec.codebaseId).root }
+          : baseOf(snapshots.get(snapshotId))
+      const expires = expiresInMs === undefined ? {} : { expiresAtMs: nowMs() + expiresInMs }
+      const [made] = await this.#make(1, { ...spec, ...expires, ...source })
+      return made as SandboxRecord
+    })
+  }
+
+  /** So many like this one, on another base; all or none. */
+  async fork(
+    { id }: SandboxRecord,
+    base: Hash,
+    count: number,
+    labels: SandboxRecord['labels'],
+  ): Promise<SandboxRecord[]> {
+    // Whatever else it is, so that no limit and no rule is left behind.
+    const { restored, startedAtMs, stoppedAtMs, error, ...spec } = this.get(id)
+    return await this.#make(count, { ...spec, base, labels: { ...spec.labels, ...labels } })
+  }
+
+  async #make(count: number, spec: Omit<SandboxRecord, 'id' | 'sequence' | 'status' | 'createdAtMs'>) {
+    const { records, store, nowMs } = this.#parts
+    if (records.sandboxes.size + count > this.#limits.maxSandboxes) {
+      throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxSandboxes} sandboxes, which is the limit`)
+    }
+    const createdAtMs = nowMs()
+    const made = Array.from({ length: count }, (): SandboxRecord => {
+      const [id, sequence] = [newId('sb'), records.sandboxes.nextSequence()]
+      return { ...spec, id, sequence, status: 'pending', createdAtMs }
+    })
+    await store.setRoots(made.map(rootName), spec.base)
+    await records.sandboxes.putAll(made)
+    return made
+  }
+
+  /**
+   * What a sandbox that does not run sees is another version from now on, and what it changed is gone. One record says
+   * both, so a server that dies over it leaves the one or the other.
+   */
+  restore(id: string, base: Hash): Promise<SandboxRecord> {
+    const { records, views, store } = this.#parts
+    return this.#inTurn(id, async (record) => {
+      if (record.status === 'running') {
+        throw new CroftError('FAILED_PRECONDITION', `sandbox ${id} is running: stop it first`, { reason: 'running' })
       }
-      const id = newId('sb')
-      const createdAtMs = nowMs()
-      const sequence = records.sandboxes.nextSequence()
-      const expires = expiresInMs === undefined ? {} : { expiresAtMs: createdAtMs + expiresInMs }
-      await store.setRoot(rootName(id), base)
-      return records.sandboxes.put({ ...spec, ...expires, id, sequence, base, status: 'pending', createdAtMs })
+      const restored: SandboxRecord = { ...record, base, restored: (record.restored ?? 0) + 1 }
+      await store.setRoots([rootName(restored)], base)
+      await views.prepare(record, restored)
+      await records.sandboxes.put(restored)
+      await views.remove(record)
+      await store.deleteRoot(rootName(record))
+      return restored
     })
   }
 
@@ -140,12 +185,13 @@ export class Sandboxes implements AsyncDisposable {
   }
 
   /** From the moment the record says `destroyed`, this is gone through to its end, if need be by the next server. */
-  async finishDestroying({ id }: SandboxRecord): Promise<void> {
+  async finishDestroying(record: SandboxRecord): Promise<void> {
+    const { id } = record
     const { records, views, store } = this.#parts
-    await views.remove(id)
+    await views.remove(record)
     const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
     if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))
-    await store.deleteRoot(rootName(id))
+    await store.deleteRoot(rootName(record))
     await records.sandboxes.delete(id)
   }
 
@@ -224,8 +270,12 @@ export class Sandboxes implements AsyncDisposable {
   }
 }
 
-function rootName(id: string): string {
-  return `sandbox/${id}`
+function baseOf({ codebaseId, root }: SnapshotRecord) {
+  return { codebaseId, base: root }
+}
+
+function rootName(record: SandboxRecord): string {
+  return `sandbox/${deltaName(record)}`
 }
 
 function reasonOf(error: unknown): string {

@@ -1,7 +1,8 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import type { FsLayer, ViewHandle } from '../../fs-layer/index.ts'
+import { copyTrail, type FsLayer, type ViewHandle } from '../../fs-layer/index.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
+import { deltaName } from './delta-name.ts'
 
 export interface ViewsOptions {
   /** Each sandbox's delta is a directory in it. */
@@ -92,14 +93,21 @@ export class Views implements AsyncDisposable {
     return closed
   }
 
-  /** With the delta: all that the sandbox ever changed is gone. */
-  async remove(sandboxId: string): Promise<void> {
-    await this.close(sandboxId)
-    await rm(this.deltaDir(sandboxId), { recursive: true, force: true })
+  /** With the delta: all that the sandbox changed since it was made, or since a version was restored, is gone. */
+  async remove(sandbox: SandboxRecord): Promise<void> {
+    await this.close(sandbox.id)
+    await rm(this.#deltaDir(sandbox), { recursive: true, force: true })
   }
 
-  deltaDir(sandboxId: string): string {
-    return join(this.#options.deltasDir, sandboxId)
+  /** A delta for a sandbox that is to begin anew. What is on its access trail stays there. */
+  async prepare(before: SandboxRecord, after: SandboxRecord): Promise<void> {
+    await this.close(before.id)
+    await rm(this.#deltaDir(after), { recursive: true, force: true })
+    await copyTrail(this.#deltaDir(before), this.#deltaDir(after))
+  }
+
+  #deltaDir(sandbox: SandboxRecord): string {
+    return join(this.#options.deltasDir, deltaName(sandbox))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -111,7 +119,7 @@ export class Views implements AsyncDisposable {
     const spec = {
       id: sandbox.id,
       base: sandbox.base,
-      deltaDir: this.deltaDir(sandbox.id),
+      deltaDir: this.#deltaDir(sandbox),
       rules: sandbox.rules,
       owner,
       ...(sandbox.quota === undefined ? {} : { quota: sandbox.quota }),

@@ -1,20 +1,37 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Change, ChangeKind as ViewChangeKind, ViewHandle } from '../../fs-layer/index.ts'
+import { type Folded, fold } from '../../fs-layer/store/fold.ts'
+import type { Store } from '../../fs-layer/store/store.ts'
 import { ChangeKind, type ChangeSchema, SnapshotContent, type SnapshotService } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
+import { codebaseMessage } from '../codebases/codebase-message.ts'
+import type { Codebases } from '../codebases/codebases.ts'
+import type { Limits } from '../config/limits.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { FILE_KINDS, parsePrincipal } from '../files/file-entry.ts'
 import { pathBytes } from '../files/view-path.ts'
+import type { SandboxRecord } from '../records/record-types.ts'
+import { parseLabels } from '../sandboxes/create-request.ts'
+import { sandboxMessage } from '../sandboxes/sandbox-message.ts'
 import type { Sandboxes } from '../sandboxes/sandboxes.ts'
 import type { Views } from '../sandboxes/views.ts'
+import { fork } from './fork.ts'
+import { snapshotMessage } from './snapshot-message.ts'
+import type { Snapshots } from './snapshots.ts'
 
 export interface SnapshotServiceDependencies {
   readonly sandboxes: Sandboxes
+  readonly snapshots: Snapshots
+  readonly codebases: Codebases
   readonly views: Views
+  readonly store: Store
+  readonly limits: Limits
 }
 
-/** What a sandbox changed, and its export: straight from the view, at the pace of whoever reads it. */
-export function snapshotService({ sandboxes, views }: SnapshotServiceDependencies): Handlers<typeof SnapshotService> {
+/** What a sandbox changed, and its export, straight from the view; what it is now, kept, and what is made of that. */
+export function snapshotService(parts: SnapshotServiceDependencies): Handlers<typeof SnapshotService> {
+  const { sandboxes, snapshots, codebases, views, store, limits } = parts
+
   async function* streamView<T>(id: string, work: (view: ViewHandle) => AsyncIterable<T>): AsyncGenerator<T> {
     const lease = await views.lease(sandboxes.get(id))
     try {
@@ -24,7 +41,57 @@ export function snapshotService({ sandboxes, views }: SnapshotServiceDependencie
     }
   }
 
+  /** What a sandbox shows its owner now, in the store. */
+  async function foldView(sandbox: SandboxRecord, signal: AbortSignal): Promise<Folded> {
+    const lease = await views.lease(sandbox)
+    try {
+      return await fold(store, sandbox.base, lease.view.cut(), { maxFileBytes: limits.maxUploadBytes, signal })
+    } finally {
+      lease.release()
+    }
+  }
+
   return {
+    createSnapshot: async ({ sandboxId, name, labels }, { signal }) => {
+      const sandbox = sandboxes.get(sandboxId)
+      const spec = { name, labels: parseLabels(labels, limits) }
+      snapshots.checkNew(name)
+      return snapshotMessage(await snapshots.keep(sandbox, await foldView(sandbox, signal), spec))
+    },
+
+    getSnapshot: async ({ snapshotId }) => snapshotMessage(snapshots.get(snapshotId)),
+
+    listSnapshots: async ({ pageSize, pageToken, ...filter }) => {
+      const { items, nextPageToken } = snapshots.list(filter, pageSize, pageToken)
+      return { snapshots: items.map(snapshotMessage), nextPageToken }
+    },
+
+    deleteSnapshot: async ({ snapshotId }) => {
+      await snapshots.delete(snapshotId)
+      return {}
+    },
+
+    restoreSnapshot: async ({ sandboxId, snapshotId }) => {
+      sandboxes.get(sandboxId)
+      return snapshots.use(snapshotId, async ({ root }) => sandboxMessage(await sandboxes.restore(sandboxId, root)))
+    },
+
+    publishSnapshot: async ({ snapshotId, codebaseId, name, ownerId }) =>
+      snapshots.use(snapshotId, async ({ root }) => {
+        if (codebaseId !== '' && name !== '')
+          throw invalid('name', 'is for a new codebase, and `codebase_id` names one')
+        const record =
+          codebaseId === ''
+            ? await codebases.create(name, ownerId, root)
+            : await codebases.change(codebaseId, async () => root)
+        return codebaseMessage(record, codebases.rootOf(record))
+      }),
+
+    forkSandbox: async (request, { signal }) => {
+      const versionOf = async (sandbox: SandboxRecord) => (await foldView(sandbox, signal)).hash
+      return { sandboxes: (await fork(request, { sandboxes, versionOf, limits })).map(sandboxMessage) }
+    },
+
     async *listChanges({ sandboxId }) {
       for await (const changes of streamView(sandboxId, (view) => view.changes())) {
         yield { changes: changes.map(changeMessage) }

@@ -9,6 +9,7 @@ import { printJson } from '../report.ts'
 
 interface CreateFlags extends SpecFlags {
   readonly codebase?: string
+  readonly snapshot?: string
   readonly expires?: number
   readonly start: boolean
 }
@@ -17,9 +18,12 @@ export function addCreate(program: Command): void {
   const command = program
     .command('create')
     .summary('make a sandbox that stays, and print its id')
-    .description('Makes a sandbox from a folder, or from a codebase that the server has, and prints its id.')
+    .description(
+      'Makes a sandbox from a folder, or from a codebase or snapshot that the server has, and prints its id.',
+    )
     .argument('[dir]', 'a folder to upload; it is never written to')
     .option('--codebase <id>', 'a codebase of the server, instead of a folder')
+    .option('--snapshot <id>', 'a snapshot, instead of a folder')
     .option('--expires <time>', 'let the server destroy it after 30m, 2h, 7d', parseDuration)
     .option('--no-start', 'make it without starting it')
     .addHelpText(
@@ -44,9 +48,10 @@ async function create(dir: string | undefined, flags: CreateFlags, signal: Abort
     signal,
     ...(flags.expires === undefined ? {} : { timeoutMs: flags.expires }),
   }
-  if ((dir === undefined) === (flags.codebase === undefined)) {
-    throw new InvalidArgumentError('Give either a folder or --codebase', 'dir')
+  if ([dir, flags.codebase, flags.snapshot].filter((source) => source !== undefined).length !== 1) {
+    throw new InvalidArgumentError('Give one of a folder, --codebase and --snapshot', 'dir')
   }
+  if (flags.snapshot !== undefined) return await Sandbox.create({ ...options, snapshot: flags.snapshot })
   if (flags.codebase !== undefined) return await Sandbox.create({ ...options, codebase: flags.codebase })
   const bar = uploadBar(flags.json === true)
   return await Sandbox.fromLocal(dir ?? '.', { ...options, onProgress: bar.onProgress }).finally(bar.stop)

@@ -8,6 +8,7 @@ import { makeFolder } from './folder.ts'
 import { measureFiles, measureLife } from './life.ts'
 import { measureIdle, measureRestart } from './many.ts'
 import { type ServerProcess, startServerProcess } from './server-process.ts'
+import { measureSnapshots } from './snapshots.ts'
 import { measureUploads } from './uploads.ts'
 
 /** What a client of the SDK waits for, over gRPC on a unix socket. */
@@ -17,6 +18,7 @@ export async function serviceSuite(bench: Bench): Promise<Section[]> {
   if (isChosen('uploads', bench.steps)) figures.push(...(await measureUploads(bench)))
   const folder = makeFolder(join(bench.scratch, 'folder'), bench.quick ? 20 : 200)
   await measureWithServer(bench, folder, figures)
+  if (isChosen('snapshots', bench.steps)) figures.push(...(await measureSnapshots(bench)))
   if (isChosen('restart', bench.steps)) figures.push(...(await measureRestart(bench, folder)))
   return [latencySection(TITLE, figures, NOTES)]
 }

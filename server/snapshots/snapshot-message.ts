@@ -1,0 +1,20 @@
+import type { MessageInitShape } from '@bufbuild/protobuf'
+import { timestampFromMs } from '@bufbuild/protobuf/wkt'
+import type { SnapshotSchema } from '../../proto/index.ts'
+import type { SnapshotRecord } from '../records/record-types.ts'
+
+export function snapshotMessage(record: SnapshotRecord): MessageInitShape<typeof SnapshotSchema> {
+  return {
+    id: record.id,
+    name: record.name,
+    labels: { ...record.labels },
+    sandboxId: record.sandboxId,
+    codebaseId: record.codebaseId,
+    rootHash: Buffer.from(record.root, 'hex'),
+    baseRootHash: Buffer.from(record.base, 'hex'),
+    size: BigInt(record.bytes),
+    fileCount: BigInt(record.files),
+    createdAt: timestampFromMs(record.createdAtMs),
+    skipped: BigInt(record.skipped),
+  }
+}

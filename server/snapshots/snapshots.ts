@@ -1,0 +1,98 @@
+import type { Folded } from '../../fs-layer/store/fold.ts'
+import type { Store } from '../../fs-layer/store/store.ts'
+import { checkText } from '../codebases/codebases.ts'
+import type { Serial } from '../concurrency/serial.ts'
+import type { Limits } from '../config/limits.ts'
+import { CroftError, notFound } from '../errors/croft-error.ts'
+import { checkId, newId } from '../records/ids.ts'
+import type { Page } from '../records/page.ts'
+import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
+import type { Records } from '../records/records.ts'
+
+export interface SnapshotsDependencies {
+  readonly store: Store
+  readonly records: Records
+  readonly serial: Serial
+  readonly nowMs: () => number
+}
+
+export interface SnapshotFilter {
+  /** What is empty matches all. */
+  readonly sandboxId: string
+  readonly codebaseId: string
+  readonly name: string
+}
+
+/**
+ * Versions that are kept for somebody who may want them again. The record says of what and when; a root name in the
+ * store keeps the version, also from a collector.
+ */
+export class Snapshots {
+  readonly #limits: Limits
+  readonly #parts: SnapshotsDependencies
+
+  constructor(options: { limits: Limits }, dependencies: SnapshotsDependencies) {
+    this.#limits = options.limits
+    this.#parts = dependencies
+  }
+
+  /** Throws where one of that name could not be kept: before the work is done. */
+  checkNew(name: string): void {
+    checkText(name, 'name', this.#limits.maxNameBytes)
+    if (this.#parts.records.snapshots.size < this.#limits.maxSnapshots) return
+    throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxSnapshots} snapshots, which is the limit`)
+  }
+
+  async keep(
+    of: SandboxRecord,
+    folded: Folded,
+    spec: Pick<SnapshotRecord, 'name' | 'labels'>,
+  ): Promise<SnapshotRecord> {
+    this.checkNew(spec.name)
+    const { store, records, nowMs } = this.#parts
+    const id = newId('snap')
+    const { hash, root, skipped } = folded
+    await store.setRoot(rootName(id), hash)
+    const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base }
+    const contents = { root: hash, bytes: root.bytes, files: root.files, skipped }
+    const sequence = records.snapshots.nextSequence()
+    return await records.snapshots.put({ ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() })
+  }
+
+  /** Throws NOT_FOUND, or INVALID_ARGUMENT naming `snapshot_id`. */
+  get(id: string): SnapshotRecord {
+    const record = this.#parts.records.snapshots.get(checkId('snap', id, 'snapshot_id'))
+    if (record === undefined) throw notFound('snapshot', id)
+    return record
+  }
+
+  list({ sandboxId, codebaseId, name }: SnapshotFilter, pageSize: number, pageToken: string): Page<SnapshotRecord> {
+    if (sandboxId !== '') checkId('sb', sandboxId, 'sandbox_id')
+    if (codebaseId !== '') checkId('cb', codebaseId, 'codebase_id')
+    const { pageSizeDefault: defaultSize, pageSizeMax: maxSize } = this.#limits
+    return this.#parts.records.snapshots.page(
+      { pageSize, pageToken, defaultSize, maxSize },
+      (record) =>
+        (sandboxId === '' || record.sandboxId === sandboxId) &&
+        (codebaseId === '' || record.codebaseId === codebaseId) &&
+        (name === '' || record.name === name),
+    )
+  }
+
+  /** Work that needs it to be there until its end. */
+  use<T>(id: string, work: (record: SnapshotRecord) => Promise<T>): Promise<T> {
+    return this.#parts.serial.run(checkId('snap', id, 'snapshot_id'), () => work(this.get(id)))
+  }
+
+  delete(id: string): Promise<void> {
+    const { records, store } = this.#parts
+    return this.use(id, async () => {
+      await records.snapshots.delete(id)
+      await store.deleteRoot(rootName(id))
+    })
+  }
+}
+
+function rootName(id: string): string {
+  return `snapshot/${id}`
+}

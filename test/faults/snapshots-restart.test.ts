@@ -1,0 +1,59 @@
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, it } from 'vitest'
+import { collect } from '../fixtures/collect.ts'
+import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
+import { codebaseWith } from '../fixtures/wire-codebase.ts'
+import { needs } from '../needs.ts'
+
+let dir: string
+
+beforeEach(async (context) => {
+  await needs(context, 'fuse')
+  dir = temporaryServerDir()
+})
+
+afterEach(() => {
+  if (dir !== undefined) removeServerDir(dir)
+})
+
+async function write({ wire }: ServerProcess, sandboxId: string, path: string, text: string): Promise<void> {
+  const start = { sandboxId, path: Buffer.from(path), principal: 2 }
+  await wire.files.writeFile([
+    { message: { case: 'start', value: start } },
+    { message: { case: 'data', value: Buffer.from(text) } },
+  ])
+}
+
+async function read({ wire }: ServerProcess, sandboxId: string, path: string): Promise<string> {
+  const chunks = await collect(wire.files.readFile({ sandboxId, path: Buffer.from(path), principal: 2 }))
+  return Buffer.concat(chunks.map(({ data }) => data)).toString()
+}
+
+it('after kill -9 every snapshot that was answered is there with all that it has, and so is what was restored', async () => {
+  const first = await ServerProcess.start(dir)
+  const codebaseId = await codebaseWith(first.wire, { 'a.txt': 'hello' })
+  const { id: sandboxId } = await first.wire.sandboxes.createSandbox({ codebaseId, preset: 'development' })
+  await write(first, sandboxId, 'small', 'small')
+  await write(first, sandboxId, 'large', 'x'.repeat(100_000))
+  const { id: snapshotId, rootHash } = await first.wire.snapshots.createSnapshot({ sandboxId, name: 'one' })
+  await write(first, sandboxId, 'small', 'changed')
+  await first.wire.snapshots.restoreSnapshot({ sandboxId, snapshotId })
+  const { sandboxes: forks } = await first.wire.snapshots.forkSandbox({ sandboxId, count: 2 })
+  expect(await first.end('SIGKILL')).toBe('SIGKILL')
+
+  // As a server leaves it that dies in the middle of another restoring.
+  const deltas = join(dir, 'data', 'deltas')
+  mkdirSync(join(deltas, `${sandboxId}.2`))
+  writeFileSync(join(deltas, `${sandboxId}.2`, 'trail.json'), '')
+
+  await using second = await ServerProcess.start(dir)
+  const { snapshots } = second.wire
+  expect(await snapshots.getSnapshot({ snapshotId })).toMatchObject({ name: 'one', rootHash, fileCount: 3n })
+  for (const id of [sandboxId, ...forks.map((fork) => fork.id)]) {
+    expect(await read(second, id, 'small')).toBe('small')
+    expect(await read(second, id, 'large')).toHaveLength(100_000)
+  }
+  expect(readdirSync(deltas)).not.toContain(`${sandboxId}.2`)
+  expect(readdirSync(deltas)).toContain(`${sandboxId}.1`)
+})
