@@ -1,6 +1,6 @@
 import { constants } from 'node:os'
 import type { Duplex } from 'node:stream'
-import { type Agent, AgentError, type AgentProcess, type SpawnSpec } from '../contract/agent.ts'
+import { type Agent, AgentError, type AgentProcess, type ListenOptions, type SpawnSpec } from '../contract/agent.ts'
 import { OUTPUT_WINDOW_BYTES } from './channels.ts'
 import {
   encodeFrame,
@@ -15,6 +15,8 @@ import {
 import { deferred } from './deferred.ts'
 import { Liveness } from './liveness.ts'
 import { isDimension, RemoteProcess } from './remote-process.ts'
+import { isStreamFrame } from './stream-codec.ts'
+import { Streams } from './streams.ts'
 
 export interface AgentOptions {
   /** Bytes the agent may leave unread before a spawn waits. Default 1 MiB; at sixteen times that it is closed. */
@@ -25,6 +27,8 @@ export interface AgentOptions {
   readonly silenceMaxMs?: number
   /** Which system calls there are inside, as a program for the kernel. Without it: all. */
   readonly systemCallFilter?: Buffer | undefined
+  /** Variables of every process, beneath those that its spawn names. */
+  readonly env?: Readonly<Record<string, string>>
 }
 
 /** Of processes that the agent has not spoken of for the last time. Far more than an honest one has. */
@@ -45,6 +49,8 @@ class Connection implements Agent {
   readonly #maxUnreadBytes: number
   readonly #decoder = new FrameDecoder()
   readonly #processes = new Map<number, RemoteProcess>()
+  readonly #streams = new Streams({ send: (frame) => this.#send(frame), errnoName })
+  readonly #env: Readonly<Record<string, string>> | undefined
   readonly #settleClosed: (reason: AgentError | undefined) => void
   readonly #liveness: Liveness
   /** Of the ping that has not been answered yet. */
@@ -58,6 +64,7 @@ class Connection implements Agent {
   constructor(stream: Duplex, options: AgentOptions) {
     this.#stream = stream
     this.#maxUnreadBytes = options.maxUnreadBytes ?? 1 << 20
+    this.#env = options.env
     const { promise, resolve } = deferred<AgentError | undefined>()
     this.closed = promise
     this.#settleClosed = resolve
@@ -77,7 +84,8 @@ class Connection implements Agent {
     stream.on('error', (error: Error) => this.#finish(new AgentError('closed', `the agent has gone: ${error.message}`)))
   }
 
-  async spawn(spec: SpawnSpec): Promise<AgentProcess> {
+  async spawn(given: SpawnSpec): Promise<AgentProcess> {
+    const spec = this.#env === undefined ? given : { ...given, env: { ...this.#env, ...given.env } }
     const description = checkedDescription(spec)
     if (this.#processes.size >= MAX_OPEN_PROCESSES) {
       throw new AgentError('spawn', `${this.#processes.size} processes are not over yet`, 'EAGAIN')
@@ -117,6 +125,20 @@ class Connection implements Agent {
     this.#stream.uncork()
     this.#liveness.asked()
     return process.started
+  }
+
+  async listen(options: ListenOptions): Promise<void> {
+    if (this.#over !== undefined) throw this.#over
+    const listening = this.#streams.listen(options)
+    this.#liveness.asked()
+    await listening
+  }
+
+  async connect(port: number, family: 4 | 6): Promise<Duplex> {
+    if (this.#over !== undefined) throw this.#over
+    const connecting = this.#streams.connect(port, family)
+    this.#liveness.asked()
+    return await connecting
   }
 
   close(): void {
@@ -165,6 +187,7 @@ class Connection implements Agent {
       return undefined
     }
     if (frame.type === 'filter') return 'a filter frame is not its to send'
+    if (isStreamFrame(frame)) return this.#streams.handle(frame)
     const process = this.#processes.get(frame.id)
     if (process === undefined) return `it speaks of process ${frame.id}, which is none`
     switch (frame.type) {
@@ -202,6 +225,7 @@ class Connection implements Agent {
     this.#stream.destroy()
     for (const process of this.#processes.values()) process.lose(this.#over)
     this.#processes.clear()
+    this.#streams.loseAll(this.#over)
     this.#drained()
     this.#settleClosed(reason)
   }

@@ -32,6 +32,27 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
   fc.record({ type: fc.constantFrom('ping' as const, 'pong' as const), token: u32 }),
   fc.record({ type: fc.constant('filter' as const), program: bytes }),
   fc.record({ type: fc.constant('hello' as const), version: u16 }),
+  fc.record({
+    type: fc.constant('listen' as const),
+    id: u32,
+    port: u16,
+    maxConnections: u32,
+    windowBytes: u32,
+  }),
+  fc.record({
+    type: fc.constant('connect' as const),
+    id: u32,
+    port: u16,
+    family: fc.constantFrom(4 as const, 6 as const),
+    windowBytes: u32,
+  }),
+  fc.record({ type: fc.constantFrom('listening' as const, 'streamClosed' as const), id: u32, errno: u32 }),
+  fc.record({ type: fc.constant('streamData' as const), id: u32, data: bytes }),
+  fc.record({ type: fc.constant('streamCredit' as const), id: u32, bytes: u32 }),
+  fc.record({
+    type: fc.constantFrom('accepted' as const, 'connected' as const, 'streamEnd' as const, 'streamReset' as const),
+    id: u32,
+  }),
   fc.record({ type: fc.constant('started' as const), id: u32, pid: u32 }),
   fc.record({
     type: fc.constant('failed' as const),

@@ -3,6 +3,11 @@
  * numbers.
  */
 
+import { CodecError, exactly } from './codec-error.ts'
+import { decodeStreamFrame, encodeStreamPayload, isStreamFrame, type StreamFrame } from './stream-codec.ts'
+
+export { CodecError } from './codec-error.ts'
+
 export const PROTOCOL_VERSION = 1
 export const HEADER_BYTES = 8
 export const MAX_PAYLOAD_BYTES = 32_768
@@ -41,7 +46,9 @@ const STAGES = ['setup', 'cwd', 'exec'] as const
 export type SignalTarget = (typeof TARGETS)[number]
 export type SpawnStage = (typeof STAGES)[number]
 
-export type Frame =
+export type Frame = ProcessFrame | StreamFrame
+
+type ProcessFrame =
   | { readonly type: 'spec'; readonly id: number; readonly part: Buffer }
   | SpawnFrame
   | { readonly type: 'data'; readonly id: number; readonly channel: number; readonly data: Buffer }
@@ -84,15 +91,15 @@ export interface ExitedFrame {
   readonly maxRssBytes: number
 }
 
-/** The bytes are not a frame of this protocol. */
-export class CodecError extends Error {
-  constructor(message: string) {
-    super(message)
-    this.name = 'CodecError'
+export function encodeFrame(frame: Frame): Buffer {
+  if (isStreamFrame(frame)) {
+    const { type, payload } = encodeStreamPayload(frame)
+    return withPayload(frame.id, type, 0, payload)
   }
+  return encodeProcessFrame(frame)
 }
 
-export function encodeFrame(frame: Frame): Buffer {
+function encodeProcessFrame(frame: ProcessFrame): Buffer {
   switch (frame.type) {
     case 'spec':
       return withPayload(frame.id, FrameType.spec, 0, frame.part)
@@ -282,8 +289,11 @@ function decodeFrame(bytes: Buffer): Frame {
       return { type: 'ping', token: exactly(payload, 4, 'ping').readUInt32LE(0) }
     case FrameType.pong:
       return { type: 'pong', token: exactly(payload, 4, 'pong').readUInt32LE(0) }
-    default:
-      throw new CodecError(`a frame of type ${type}`)
+    default: {
+      const frame = decodeStreamFrame(id, type, payload)
+      if (frame === undefined) throw new CodecError(`a frame of type ${type}`)
+      return frame
+    }
   }
 }
 
@@ -321,11 +331,6 @@ function decodeExited(id: number, payload: Buffer): ExitedFrame {
 function safeInteger(value: bigint): number {
   if (value > BigInt(Number.MAX_SAFE_INTEGER)) throw new CodecError(`a number of ${value}`)
   return Number(value)
-}
-
-function exactly(payload: Buffer, length: number, type: string): Buffer {
-  if (payload.length !== length) throw new CodecError(`${type} with ${payload.length} bytes instead of ${length}`)
-  return payload
 }
 
 function oneOf<T>(values: readonly T[], index: number, what: string): T {

@@ -1,12 +1,27 @@
-import type { Readable, Writable } from 'node:stream'
+import type { Duplex, Readable, Writable } from 'node:stream'
 
 /** The agent inside one sandbox, as the server sees it. Everything it says is hostile input. */
 export interface Agent {
   /** Rejects with an `AgentError`: `spawn` and an errno name where the program cannot be started. */
   spawn(spec: SpawnSpec): Promise<AgentProcess>
+  /**
+   * Takes connections to a port of 127.0.0.1 inside, from when it resolves; once. Rejects with an `AgentError`
+   * `connect`.
+   */
+  listen(options: ListenOptions): Promise<void>
+  /** To a port of the loop-back inside. Rejects with an `AgentError` `connect` and an errno name. */
+  connect(port: number, family: 4 | 6): Promise<Duplex>
   /** Resolves when the connection is over: undefined after `close`, else why. */
   readonly closed: Promise<AgentError | undefined>
   close(): void
+}
+
+export interface ListenOptions {
+  readonly port: number
+  /** At one time, at most 512; further ones wait inside. */
+  readonly maxConnections: number
+  /** Whoever is called owns the stream, and hears its `error`. */
+  readonly onConnection: (stream: Duplex) => void
 }
 
 export interface SpawnSpec {
@@ -65,8 +80,8 @@ export interface ExitStatus {
 }
 
 export class AgentError extends Error {
-  readonly code: 'spawn' | 'protocol' | 'silent' | 'closed'
-  /** For `spawn`: `ENOENT`, `EACCES`, … */
+  readonly code: 'spawn' | 'connect' | 'protocol' | 'silent' | 'closed'
+  /** For `spawn` and `connect`: `ENOENT`, `ECONNREFUSED`, … */
   readonly errno?: string
 
   constructor(code: AgentError['code'], message: string, errno?: string) {

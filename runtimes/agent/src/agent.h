@@ -2,6 +2,7 @@
 #ifndef CROFT_AGENT_H
 #define CROFT_AGENT_H
 
+#include <poll.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -17,6 +18,7 @@
 #define MAX_PROCESSES 256
 #define INPUT_WINDOW_BYTES 32768u
 #define EXIT_BYTES 32u
+#define MAX_STREAMS 512
 
 enum frame_type {
   FRAME_SPEC = 1,    /* to the agent: a piece of what describes the next process */
@@ -33,6 +35,16 @@ enum frame_type {
   FRAME_EXITED = 19,
   FRAME_PING = 72,   /* to the agent */
   FRAME_PONG = 73,
+  FRAME_LISTEN = 32,        /* to the agent */
+  FRAME_LISTENING = 33,     /* from the agent */
+  FRAME_ACCEPTED = 34,      /* from the agent */
+  FRAME_CONNECT = 35,       /* to the agent */
+  FRAME_CONNECTED = 36,     /* from the agent */
+  FRAME_STREAM_DATA = 37,   /* both ways, as are the next two */
+  FRAME_STREAM_END = 38,
+  FRAME_STREAM_CREDIT = 39,
+  FRAME_STREAM_RESET = 40,  /* to the agent */
+  FRAME_STREAM_CLOSED = 41, /* from the agent */
 };
 
 /* A channel's number is the descriptor's number in the process. */
@@ -68,6 +80,7 @@ void send_frame(uint32_t id, uint8_t type, uint8_t channel, const void *payload,
 /* The payload is read into the place it is sent from: room is `data_space()`, then `send_data` with its length. */
 unsigned char *data_space(void);
 void send_data(uint32_t id, uint8_t channel, size_t length);
+void send_stream_data(uint32_t id, size_t length);
 uint16_t read_u16(const unsigned char *from);
 uint32_t read_u32(const unsigned char *from);
 void write_u32(unsigned char *to, uint32_t value);
@@ -129,6 +142,27 @@ void barriers_raise(struct process *p);
 /* Sends what is held once the barriers are gone. The process may be over then. */
 void held_release(struct process *p);
 bool output_is_wanted(const struct process *p, enum channel channel);
+
+/* stream.c: connections over the sandbox's own loop-back. */
+struct stream {
+  uint32_t id;
+  int fd; /* -1: the slot is free */
+  /* `ending`: the server has sent its END. `read_over`, `write_over`: that way has ended at the socket. */
+  bool connecting, ending, read_over, write_over;
+  uint32_t credit;        /* bytes that may still be sent to the server */
+  uint32_t start, length; /* of what the server has sent and the socket has not taken yet */
+};
+extern struct stream streams[MAX_STREAMS];
+extern int stream_slots; /* slots from here on are free */
+void stream_listen(const struct frame *f);
+/* The listening socket, or -1 while none may be accepted. */
+int stream_listener(void);
+void stream_accept(void);
+void stream_connect(const struct frame *f);
+/* What is to be waited for at its socket; 0: nothing. */
+short stream_events(const struct stream *s);
+void stream_serve(struct stream *s, short ready);
+void stream_handle(const struct frame *f);
 
 /* tree.c */
 void tree_init(void);

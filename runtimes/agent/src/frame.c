@@ -115,6 +115,12 @@ void send_data(uint32_t id, uint8_t channel, size_t length)
   out_end += HEADER_BYTES + length;
 }
 
+void send_stream_data(uint32_t id, size_t length)
+{
+  head(out + out_end, id, FRAME_STREAM_DATA, 0, length);
+  out_end += HEADER_BYTES + length;
+}
+
 uint16_t read_u16(const unsigned char *b) { return (uint16_t)(b[0] | b[1] << 8); }
 uint32_t read_u32(const unsigned char *b) { return (uint32_t)read_u16(b) | (uint32_t)read_u16(b + 2) << 16; }
 void write_u32(unsigned char *b, uint32_t v)

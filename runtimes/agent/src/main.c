@@ -64,6 +64,18 @@ static void resize(struct process *p, const struct frame *f)
 
 static void handle(const struct frame *f)
 {
+  if (f->type == FRAME_LISTEN) {
+    stream_listen(f);
+    return;
+  }
+  if (f->type == FRAME_CONNECT) {
+    stream_connect(f);
+    return;
+  }
+  if (f->type >= FRAME_STREAM_DATA && f->type <= FRAME_STREAM_RESET) {
+    stream_handle(f);
+    return;
+  }
   if (f->type == FRAME_SPEC) {
     spawn_gather(f);
     return;
@@ -108,11 +120,12 @@ static void handle(const struct frame *f)
 /* What one entry of the poll set is about. */
 struct watch {
   int slot;
-  enum { REPORT, INPUT, OUTPUT } kind;
+  enum { REPORT, INPUT, OUTPUT, STREAM, LISTENER } kind;
   enum channel channel;
 };
-static struct pollfd set[2 + MAX_PROCESSES * (1 + CHANNELS)];
-static struct watch watches[2 + MAX_PROCESSES * (1 + CHANNELS)];
+#define MAX_WATCHES (3 + MAX_PROCESSES * (1 + CHANNELS) + MAX_STREAMS)
+static struct pollfd set[MAX_WATCHES];
+static struct watch watches[MAX_WATCHES];
 
 static nfds_t watch(nfds_t n, int fd, short events, struct watch what)
 {
@@ -137,8 +150,20 @@ static nfds_t watch_process(nfds_t n, int slot)
   return n;
 }
 
+static nfds_t watch_stream(nfds_t n, int slot)
+{
+  short events = streams[slot].fd < 0 ? 0 : stream_events(&streams[slot]);
+  return events == 0 ? n : watch(n, streams[slot].fd, events, (struct watch){slot, STREAM, 0});
+}
+
 static void serve(const struct pollfd *ready, const struct watch *what)
 {
+  if (what->kind == LISTENER || what->kind == STREAM) {
+    if (ready->revents == 0 || !room_for_answer()) return;
+    if (what->kind == LISTENER) stream_accept();
+    else if (streams[what->slot].fd == ready->fd) stream_serve(&streams[what->slot], ready->revents);
+    return;
+  }
   struct process *p = &processes[what->slot];
   if (ready->revents == 0 || p->id == 0 || !room_for_answer()) return;
   if (what->kind == REPORT && p->report_fd == ready->fd) process_settle_start(p);
@@ -157,7 +182,13 @@ static _Noreturn void run(void)
     nfds_t n = watch(0, channel_fd(), (short)((room_for_answer() ? POLLIN : 0) | (channel_wants_write() ? POLLOUT : 0)),
                      (struct watch){0});
     n = watch(n, room_for_answer() ? signal_fd : -1, POLLIN, (struct watch){0});
-    for (int i = 0; i < process_slots; i++) n = watch_process(n, (i + turn) % process_slots);
+    for (int half = 0; half < 2; half++) {
+      bool processes_now = ((turn + half) & 1) == 0;
+      for (int i = 0; processes_now && i < process_slots; i++) n = watch_process(n, (i + turn) % process_slots);
+      for (int i = 0; !processes_now && i < stream_slots; i++) n = watch_stream(n, (i + turn) % stream_slots);
+    }
+    /* Last, so that what is accepted now has no place in this turn. */
+    if (room_for_answer() && stream_listener() >= 0) n = watch(n, stream_listener(), POLLIN, (struct watch){0, LISTENER, 0});
     if (poll(set, n, stalled && room_for_answer() ? 0 : -1) < 0 && errno != EINTR) die("agent: cannot poll");
     if (set[1].revents) {
       struct signalfd_siginfo told[16];
