@@ -13,6 +13,7 @@ export const debianPackages = [
   { name: 'libc6-dev', library: 'libc.a', reason: 'the agent is linked statically' },
   { name: 'libfuse2', library: 'libfuse.so.2', reason: 'the fuse-native device loads it' },
   { name: 'git', command: 'git', reason: 'tests and the demo use git inside a view' },
+  { name: 'curl', command: 'curl', reason: 'tests fetch through the proxy of a sandbox' },
   { name: 'make', command: 'make', reason: 'tests build a project inside a view' },
   { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
   { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },

@@ -3,6 +3,7 @@ import { dateFrom } from './durations.ts'
 import { type Resources, resourcesFromWire } from './resources.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
+import { type Network, networkFromWire } from './sandbox-spec.ts'
 import { type SeccompProfile, seccompFromWire } from './seccomp-profiles.ts'
 
 export interface SandboxInfo {
@@ -21,6 +22,7 @@ export interface SandboxInfo {
   readonly image: string
   readonly resources: Resources
   readonly seccomp: SeccompProfile
+  readonly network: Network
   readonly createdAt?: Date
   readonly startedAt?: Date
   readonly stoppedAt?: Date
@@ -42,6 +44,7 @@ export function infoFromWire(sandbox: WireSandbox): SandboxInfo {
     image: sandbox.image,
     resources: resourcesFromWire(sandbox.resources),
     seccomp: seccompFromWire(sandbox.seccomp),
+    network: networkFromWire(sandbox.network),
     ...definedDates({
       createdAt: dateFrom(sandbox.createdAt),
       startedAt: dateFrom(sandbox.startedAt),

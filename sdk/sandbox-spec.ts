@@ -1,5 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { type CreateSandboxRequestSchema, NetworkPolicy_Mode } from '../proto/index.ts'
+import { type CreateSandboxRequestSchema, type NetworkPolicy, NetworkPolicy_Mode } from '../proto/index.ts'
 import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
 import { type Resources, resourcesToWire } from './resources.ts'
@@ -20,13 +20,16 @@ export interface SandboxOptions {
   readonly image?: string
   /** What is absent is not limited, but by the server. */
   readonly resources?: Resources
-  /** `off`: a loop-back of its own only. A list: these hosts, as `host`, `host:port` or `*.domain`. Default `off`. */
-  readonly network?: 'off' | 'full' | { readonly allow: readonly string[] }
   /**
    * Which system calls its programs have. `strict`: no debuggers, System V objects or lists of interfaces; `off`: all,
    * where the server allows that. Default: the server's, which is `default`.
    */
   readonly seccomp?: SeccompProfile
+  /**
+   * `off`: a loop-back of its own only. A list: these hosts, as `host`, `host:port`, `*.domain` or an address, through a
+   * proxy that is in the environment inside; without a port 80 and 443. Default `off`.
+   */
+  readonly network?: Network
   readonly labels?: Readonly<Record<string, string>>
   /** Milliseconds after which the server destroys the sandbox. Default: never. */
   readonly timeoutMs?: number
@@ -37,6 +40,8 @@ export interface SandboxOptions {
   /** Default: CROFT_SERVER, or this user's own server, which is started where it does not run. */
   readonly server?: ServerChoice
 }
+
+export type Network = 'off' | 'full' | { readonly allow: readonly string[] }
 
 /** Throws an `InvalidArgumentError` naming the option. */
 export function createRequest(
@@ -63,11 +68,16 @@ export function presetToWire(preset: string | null | undefined): string {
   return preset === null ? '' : (preset ?? DEFAULT_PRESET)
 }
 
-function networkToWire(network: NonNullable<SandboxOptions['network']>) {
+function networkToWire(network: Network) {
   if (network === 'off') return { mode: NetworkPolicy_Mode.OFF }
   if (network === 'full') return { mode: NetworkPolicy_Mode.FULL }
   if (typeof network === 'object' && Array.isArray(network.allow)) {
     return { mode: NetworkPolicy_Mode.ALLOW_LIST, allow: [...network.allow] }
   }
   throw new InvalidArgumentError('network must be off, full or { allow: [hosts] }', 'network')
+}
+
+export function networkFromWire(policy: NetworkPolicy | undefined): Network {
+  if (policy?.mode === NetworkPolicy_Mode.ALLOW_LIST) return { allow: policy.allow }
+  return policy?.mode === NetworkPolicy_Mode.FULL ? 'full' : 'off'
 }

@@ -9,6 +9,7 @@ import { type Command, Commands, type RunOptions } from './commands.ts'
 import { FailedPreconditionError, NotFoundError } from './errors.ts'
 import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
 import { Files } from './files.ts'
+import { type NetworkUse, readNetworkTrail } from './network-trail.ts'
 import { Pty, type PtyOptions } from './pty.ts'
 import { type Rules, rulesToWire } from './rules.ts'
 import { infoFromWire, type SandboxInfo } from './sandbox-info.ts'
@@ -177,6 +178,11 @@ export class Sandbox implements AsyncDisposable {
     const { codebaseId, permissions } = await this.info()
     const entries = await readTrail(this.#connection, this.id, options)
     return { sandboxId: this.id, codebaseId, permissions, entries }
+  }
+
+  /** Which hosts its programs asked for through the proxy, since the server was started, and what came of it. */
+  async networkTrail(options: { readonly signal?: AbortSignal } = {}): Promise<NetworkUse[]> {
+    return await readNetworkTrail(this.#connection, this.id, options)
   }
 
   /** The smallest rules under which its runs would have gone as they did. With `trail`, that one instead of its own. */

@@ -33,6 +33,7 @@ import { fileService } from './files/file-service.ts'
 import { Clock } from './life/clock.ts'
 import { openDataDir } from './life/data-dir.ts'
 import { Idle } from './life/idle.ts'
+import { Networks } from './network/networks.ts'
 import { createLog, type Logger } from './observability/log.ts'
 import { HostUids } from './sandboxes/host-uids.ts'
 import { MountDirs } from './sandboxes/mount-dirs.ts'
@@ -101,11 +102,12 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const serial = new Serial()
   const snapshots = new Snapshots({ limits }, { store, records, serial, nowMs })
   const codebases = new Codebases({ limits, emptyRoot: await emptyRootOf(store) }, { store, records, serial, nowMs })
+  const networks = new Networks({ limits }, { nowMs })
   const mountDirs = MountDirs.open(join(mounts, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
     {
-      ...{ store, records, codebases, snapshots, serial, runtimes, views, mountDirs, instance, nowMs, log },
+      ...{ store, records, codebases, snapshots, serial, runtimes, views, networks, mountDirs, instance, nowMs, log },
       device: choice.device,
       silence: { answerMaxMs: limits.agentAnswerMaxMs, silenceMaxMs: limits.agentSilenceMaxMs },
       limits,
@@ -139,7 +141,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(CommandService, commandService(commands))
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits }))
-  grpc.add(TrailService, trailService({ sandboxes, codebases, views, store, presets, limits }))
+  grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem }))
   undo.add(() => grpc[Symbol.asyncDispose]())
 

@@ -28,6 +28,12 @@ export const probes = {
   },
   git: () => trying('git', ['--version']),
   python3: () => trying('python3', ['--version']),
+  curl: () => trying('curl', ['--version']),
+  npm: () => trying('npm', ['--version']),
+  pip: () => trying('/usr/bin/python3', ['-m', 'pip', '--version']),
+  'npm-registry': () =>
+    trying('curl', ['-sSf', '--max-time', '10', '-o', '/dev/null', 'https://registry.npmjs.org/semver']),
+  'python-index': () => trying('curl', ['-sSf', '--max-time', '10', '-o', '/dev/null', 'https://pypi.org/simple/six/']),
   sqlite3: () => trying('sqlite3', ['--version']),
   make: () => trying('make', ['--version']),
   cc: () => trying('cc', ['--version']),

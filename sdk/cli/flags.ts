@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import { InvalidArgumentError as InvalidOptionError } from '../errors.ts'
 import type { Rule } from '../rules.ts'
 import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
 import type { SandboxOptions } from '../sandbox-spec.ts'
@@ -27,6 +28,8 @@ export interface SpecFlags extends ServerFlags, ResourceFlags {
   readonly runtime?: RuntimeName
   readonly image?: string
   readonly seccomp?: SeccompProfile
+  readonly allow?: readonly string[]
+  readonly network?: 'off' | 'full'
   readonly label?: Readonly<Record<string, string>>
   readonly include?: readonly string[]
   readonly ignore?: readonly string[]
@@ -41,6 +44,12 @@ export function withSpecFlags(command: Command): Command {
     .option('--runtime <name>', `one of ${RUNTIME_NAMES.join(', ')}`, parseRuntime)
     .option('--image <name>', 'for runtimes that have images')
     .option('--seccomp <profile>', `which system calls it has: ${SECCOMP_PROFILES.join(', ')}`, parseSeccomp)
+    .option(
+      '--allow <host>',
+      'let programs reach it, by a proxy: host, host:port, *.domain, address (ports 80 and 443 unless named); repeatable',
+      parseList,
+    )
+    .option('--network <mode>', 'off (default), or full: everything but this machine', parseNetwork)
     .option('--label <key=value>', 'repeatable', parseLabel)
     .option('--include <pattern>', 'upload this whole, whatever the ignore files say; repeatable', parseList)
     .option('--ignore <pattern>', 'do not upload this; repeatable', parseList)
@@ -51,8 +60,13 @@ export function sandboxOptions(
   options: SpecFlags,
 ): SandboxOptions & { include?: string[]; ignore?: 'none' | string[] } {
   const resources = resourcesOf(options)
+  if (options.allow !== undefined && options.network !== undefined) {
+    throw new InvalidOptionError('There are --allow and --network', 'network', { remedy: 'Give one of them' })
+  }
+  const network = options.allow === undefined ? options.network : { allow: options.allow }
   return {
     ...serverOption(options),
+    ...(network === undefined ? {} : { network }),
     ...(options.preset === undefined ? {} : { preset: options.preset === 'empty' ? null : options.preset }),
     ...(options.rule === undefined ? {} : { permissions: options.rule }),
     ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
@@ -107,4 +121,9 @@ function parseSeccomp(text: string): SeccompProfile {
   const profile = SECCOMP_PROFILES.find((known) => known === text)
   if (profile === undefined) throw new InvalidArgumentError(`it is one of ${SECCOMP_PROFILES.join(', ')}`)
   return profile
+}
+
+function parseNetwork(text: string): 'off' | 'full' {
+  if (text === 'off' || text === 'full') return text
+  throw new InvalidArgumentError('It is off or full; for some hosts only there is --allow')
 }

@@ -134,6 +134,23 @@ export const limitsSchema = z.strictObject({
   /** Lines of what suggested rules would refuse. */
   maxPolicyLosses: count(1_000),
 
+  /** Entries of one sandbox's `network.allow`. */
+  maxNetworkRules: count(256),
+  /** Of one sandbox to its proxy, at one time; more wait inside. */
+  maxProxyConnections: z.int().min(1).max(448).default(64),
+  /** The request line and headers of one request to the proxy, and of its answer. */
+  maxProxyHeadBytes: bytes(16 * KiB, 1 * KiB),
+  /** For a program to say where it wants to connect to. */
+  proxyHeadMs: ms(15_000),
+  /** To look a name up and connect to it. */
+  proxyConnectMs: ms(20_000),
+  /** A connection with no bytes either way ends. */
+  proxyIdleMs: ms(10 * 60_000),
+  /** Names that are looked up at one time, of all sandboxes. The threads that do it are those that read files. */
+  maxLookups: z.int().min(1).max(3).default(2),
+  /** Hosts, with port and outcome, on one sandbox's network trail; half of them for refusals. */
+  maxNetworkTrailEntries: count(1_000, 2),
+
   /** How long the view of a sandbox that does not run stays open after its last use. */
   viewIdleMs: ms(30_000, 0),
   /** For calls that are under way when the server is told to stop. */

@@ -1,7 +1,7 @@
 import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
-import type { RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { LaunchSpec, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { SandboxLimits } from '../sandboxes/resource-limits.ts'
 
@@ -41,6 +41,8 @@ export interface SandboxRecord extends RecordBase {
   readonly quota?: Quota
   /** Absent in records of before there were filters: `default`. */
   readonly seccomp?: SeccompName
+  /** Absent in records of before there were any: off. */
+  readonly network?: LaunchSpec['network']
   readonly status: SandboxStatus
   readonly startedAtMs?: number
   readonly stoppedAtMs?: number

@@ -3,7 +3,6 @@ import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
 import {
   type CreateSandboxRequest,
-  NetworkPolicy_Mode,
   type ResourceLimits as ResourceLimitsMessage,
   RuntimeType,
 } from '../../proto/index.ts'
@@ -11,6 +10,7 @@ import type { Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
+import { type Network, parseNetwork } from '../network/parse-network.ts'
 import { checkId } from '../records/ids.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import { parseRules } from './permissions.ts'
@@ -20,7 +20,7 @@ import { parseSeccomp } from './seccomp.ts'
 
 export type SandboxSpec = Pick<
   SandboxRecord,
-  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota' | 'seccomp'
+  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota' | 'seccomp' | 'network'
 > & { readonly expiresInMs?: number /** Instead of a codebase. */; readonly snapshotId?: string }
 
 export interface CreateContext {
@@ -43,10 +43,11 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   const expiresInMs = request.expiresIn === undefined ? undefined : durationMs(request.expiresIn)
   if (expiresInMs !== undefined && !(expiresInMs > 0)) throw invalid('expires_in', 'must be more than 0')
 
+  const network = parseNetwork(request.network, limits)
   const runtime = parseRuntime(request.runtime, context.defaultRuntime)
   const probe = await context.probe(runtime)
   if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)
-  checkWishes({ image, resources, mode: request.network?.mode }, runtime, probe)
+  checkWishes({ image, resources, network }, runtime, probe)
 
   return {
     ...source,
@@ -57,6 +58,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
     limits: resources,
     seccomp: parseSeccomp(request.seccomp, { least: context.seccomp, runtime, probe }),
     quota: parseQuota(request.resources, limits),
+    network,
     ...(image === '' ? {} : { image }),
     ...(expiresInMs === undefined ? {} : { expiresInMs }),
   }
@@ -120,16 +122,19 @@ function natural(value: bigint, field: string): number {
 interface Wishes {
   readonly image: string
   readonly resources: SandboxLimits
-  readonly mode: NetworkPolicy_Mode | undefined
+  readonly network: Network
 }
 
 /** What the runtime cannot do is refused now, not when the sandbox starts. */
-function checkWishes({ image, resources, mode }: Wishes, runtime: RuntimeName, probe: Probe): void {
-  if (mode !== undefined && mode !== NetworkPolicy_Mode.UNSPECIFIED && mode !== NetworkPolicy_Mode.OFF) {
-    throw unsupported('network.mode', `runtime ${runtime} gives sandboxes no network`)
-  }
+function checkWishes({ image, resources, network }: Wishes, runtime: RuntimeName, probe: Probe): void {
   // Of a runtime that does not run here nothing is known; starting the sandbox says why.
   if (!probe.available) return
+  if (network.mode === 'allow-list' && !probe.capabilities.networkAllowList) {
+    throw unsupported('network.mode', `runtime ${runtime} cannot give sandboxes an allow-list of hosts on this host`)
+  }
+  if (network.mode === 'full' && !probe.capabilities.networkFull) {
+    throw unsupported('network.mode', `runtime ${runtime} cannot give sandboxes the whole network on this host`)
+  }
   if (image !== '' && !probe.capabilities.image) {
     throw unsupported('image', `runtime ${runtime} cannot use images on this host`)
   }

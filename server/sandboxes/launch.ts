@@ -4,6 +4,9 @@ import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
 import { Undo } from '../concurrency/undo.ts'
 import type { Limits } from '../config/limits.ts'
+import type { Networks } from '../network/networks.ts'
+import { rulesOf } from '../network/parse-network.ts'
+import { proxyEnvironment } from '../network/proxy-environment.ts'
 import type { Logger } from '../observability/log.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import type { HostUids } from './host-uids.ts'
@@ -19,6 +22,7 @@ export interface LaunchDependencies {
   /** Through which views are mounted. */
   readonly device: HostDevice
   readonly mountDirs: MountDirs
+  readonly networks: Networks
   /** Absent where the server is not root: everything then runs as the server's own user. */
   readonly hostUids: HostUids | undefined
   /** How long the agent may be silent. */
@@ -35,7 +39,7 @@ export interface LaunchDependencies {
 export async function launch(
   sandbox: SandboxRecord,
   runtime: Runtime,
-  { instance, views, device, mountDirs, hostUids, silence, limits, probes, log }: LaunchDependencies,
+  { instance, views, device, mountDirs, hostUids, networks, silence, limits, probes, log }: LaunchDependencies,
 ): Promise<RunningParts> {
   const undo = new Undo()
   try {
@@ -53,6 +57,7 @@ export async function launch(
 
     const probe = await probes.of(runtime.name)
     const inForce = probe === undefined ? sandbox.limits : limitsInForce(sandbox.limits, limits, probe.capabilities)
+    const network = sandbox.network ?? { mode: 'off' }
     const launched = await runtime.launch({
       sandboxId: sandbox.id,
       instance,
@@ -64,14 +69,17 @@ export async function launch(
       hostname: 'sandbox',
       ...(sandbox.image === undefined ? {} : { image: sandbox.image }),
       limits: runtimeLimits(inForce),
-      network: { mode: 'off' },
+      network,
     })
     undo.add(() => launched.stop())
     // Sent before anything can be started.
     const agent = connectAgent(launched.stream, {
       ...silence,
       systemCallFilter: systemCallFilter(sandbox.seccomp ?? 'default'),
+      ...(network.mode === 'allow-list' ? { env: proxyEnvironment() } : {}),
     })
+    undo.add(() => agent.close())
+    if (network.mode === 'allow-list') await networks.attach(sandbox.id, agent, rulesOf(network.allow))
     const memoryLimited = sandbox.limits.memoryBytes !== undefined
     return { sandboxId: sandbox.id, hostUid, limits: inForce, launched, agent, view, memoryLimited }
   } catch (error) {

@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import { type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
 import { durationOf } from '../api/wire-time.ts'
+import { networkMessage } from '../network/parse-network.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import { ruleMessage } from './permissions.ts'
 import { runtimeType } from './runtime-types.ts'
@@ -40,6 +41,7 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
     error: record.error ?? '',
     seccomp: record.seccomp ?? 'default',
     baseRootHash: Buffer.from(record.base, 'hex'),
+    network: networkMessage(record.network ?? { mode: 'off' }),
   }
 }
 

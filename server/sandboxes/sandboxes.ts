@@ -187,8 +187,9 @@ export class Sandboxes implements AsyncDisposable {
   /** From the moment the record says `destroyed`, this is gone through to its end, if need be by the next server. */
   async finishDestroying(record: SandboxRecord): Promise<void> {
     const { id } = record
-    const { records, views, store } = this.#parts
+    const { records, views, store, networks } = this.#parts
     await views.remove(record)
+    networks.forget(id)
     const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
     if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))
     await store.deleteRoot(rootName(record))

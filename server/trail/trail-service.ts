@@ -9,10 +9,12 @@ import type { Handlers } from '../api/handlers.ts'
 import type { Codebases } from '../codebases/codebases.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid, printable } from '../errors/croft-error.ts'
+import type { Networks } from '../network/networks.ts'
 import { parseRules } from '../sandboxes/permissions.ts'
 import type { Sandboxes } from '../sandboxes/sandboxes.ts'
 import type { Views } from '../sandboxes/views.ts'
 import { basePlace } from './base-place.ts'
+import { networkUseMessage } from './network-message.ts'
 import { pathUse } from './path-use.ts'
 import { suggestionMessage } from './suggestion-message.ts'
 import { parseTrailEntry, trailMessage } from './trail-message.ts'
@@ -21,6 +23,7 @@ export interface TrailServiceDependencies {
   readonly sandboxes: Sandboxes
   readonly codebases: Codebases
   readonly views: Views
+  readonly networks: Networks
   readonly store: Store
   readonly presets: PresetRegistry
   readonly limits: Limits
@@ -28,7 +31,7 @@ export interface TrailServiceDependencies {
 
 /** What programs did with which paths, and the rules that are enough for it. */
 export function trailService(parts: TrailServiceDependencies): Handlers<typeof TrailService> {
-  const { sandboxes, views, store, limits } = parts
+  const { sandboxes, views, networks, store, limits } = parts
 
   async function* trailOf(sandboxId: string): AsyncGenerator<TrailEntry[]> {
     const lease = await views.lease(sandboxes.get(sandboxId))
@@ -42,6 +45,11 @@ export function trailService(parts: TrailServiceDependencies): Handlers<typeof T
   return {
     async *getAccessTrail({ sandboxId }) {
       for await (const entries of trailOf(sandboxId)) yield { entries: entries.map(trailMessage) }
+    },
+
+    getNetworkTrail: async ({ sandboxId }) => {
+      const { id } = sandboxes.get(sandboxId)
+      return { uses: networks.trailOf(id).map(networkUseMessage) }
     },
 
     suggestPolicy: async (request, { signal }) => {

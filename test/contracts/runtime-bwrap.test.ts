@@ -161,7 +161,6 @@ describe('the bwrap runtime', () => {
   it.each([
     ['image', { image: 'debian' }],
     ['network', { network: { mode: 'full' as const } }],
-    ['network', { network: { mode: 'allow-list' as const, allow: ['example.org'] } }],
   ])('refuses %s, which it cannot give', async (field, change) => {
     await expect(house.launch(change)).rejects.toMatchObject({
       code: 'unsupported',

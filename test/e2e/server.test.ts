@@ -136,6 +136,9 @@ describe('the life of a sandbox', () => {
     ['image', 'UNIMPLEMENTED', { image: 'debian:12' }],
     ['runtime', 'UNIMPLEMENTED', { runtime: 2 }],
     ['network.mode', 'UNIMPLEMENTED', { network: { mode: 3 } }],
+    ['network.mode', 'INVALID_ARGUMENT', { network: { mode: 9 } }],
+    ['network.allow', 'INVALID_ARGUMENT', { network: { mode: 1, allow: ['example.com'] } }],
+    ['network.allow[1]', 'INVALID_ARGUMENT', { network: { mode: 2, allow: ['example.com', 'a b'] } }],
   ])('a request with a bad %s is %s', async (field, code, request) => {
     const codebaseId = await codebaseWith(wire, {})
     expect(await refusal(wire.sandboxes.createSandbox({ codebaseId, ...request }))).toMatchObject({ code, field })

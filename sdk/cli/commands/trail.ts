@@ -1,4 +1,5 @@
 import type { Command } from 'commander'
+import type { NetworkOutcome, NetworkUse } from '../../network-trail.ts'
 import { Sandbox } from '../../sandbox.ts'
 import type { TrailEntry } from '../../trail.ts'
 import { type ServerFlags, serverOption, withServerFlags } from '../flags.ts'
@@ -7,6 +8,7 @@ import { trailToJson } from '../trail-to-json.ts'
 
 interface TrailFlags extends ServerFlags {
   readonly refused?: boolean
+  readonly network?: boolean
 }
 
 export function addTrail(program: Command): void {
@@ -19,20 +21,40 @@ export function addTrail(program: Command): void {
     )
     .argument('<sandbox>', 'its id')
     .option('--refused', 'only what was refused')
+    .option('--network', 'instead of paths the hosts that it asked for')
     .addHelpText(
       'after',
       `
 Examples:
   croft trail sb_0123456789abcdef --refused
+  croft trail sb_0123456789abcdef --network
   croft trail sb_0123456789abcdef --json > trail.json; croft policy suggest trail.json`,
     )
   withServerFlags(command).action(async (id: string, flags: TrailFlags) => {
     await using sandbox = await Sandbox.connect(id, serverOption(flags))
+    if (flags.network === true) {
+      printNetwork(await sandbox.networkTrail(), flags)
+      return
+    }
     const trail = await sandbox.trail()
     const entries = flags.refused === true ? trail.entries.filter(wasRefused) : trail.entries
     if (flags.json === true) printJson(trailToJson({ ...trail, entries }))
     else printTable(['LOOK', 'LIST', 'READ', 'WRITE', 'REMOVE', 'REFUSED', 'PATH'], entries.map(rowOf))
   })
+}
+
+function printNetwork(all: readonly NetworkUse[], flags: TrailFlags): void {
+  const uses = flags.refused === true ? all.filter(({ outcome }) => REFUSED.has(outcome)) : all
+  if (flags.json === true) printJson({ uses })
+  else printTable(['COUNT', 'OUTCOME', 'HOST'], uses.map(networkRow))
+}
+
+/** By the rules, not by the network. */
+const REFUSED: ReadonlySet<NetworkOutcome> = new Set(['not_allowed', 'private_address', 'malformed'])
+
+function networkRow({ host, port, outcome, count, others }: NetworkUse): string[] {
+  const shown = others ? '(others)' : host === '' ? '-' : `${host.includes(':') ? `[${host}]` : host}:${port}`
+  return [String(count), outcome.replace('_', ' '), shown]
 }
 
 function wasRefused({ refused }: TrailEntry): boolean {

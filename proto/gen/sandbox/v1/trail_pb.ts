@@ -6,6 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Permission, PermissionRule } from "./common_pb.ts";
 import { file_sandbox_v1_common } from "./common_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/trail.proto.
  */
 export const file_sandbox_v1_trail: GenFile = /*@__PURE__*/
-  fileDesc("ChZzYW5kYm94L3YxL3RyYWlsLnByb3RvEgpzYW5kYm94LnYxItYBCgpUcmFpbEVudHJ5EgwKBHBhdGgYASABKAwSEQoJZGlyZWN0b3J5GAIgASgIEg0KBWJlbG93GAMgASgIEgwKBGxvb2sYBCABKAQSDAoEbGlzdBgFIAEoBBIMCgRyZWFkGAYgASgEEg0KBXdyaXRlGAcgASgEEg4KBnJlbW92ZRgIIAEoBBIMCgRtb3ZlGAkgASgEEhQKDHJlZnVzZWRfdmlldxgKIAEoBBIUCgxyZWZ1c2VkX3JlYWQYCyABKAQSFQoNcmVmdXNlZF93cml0ZRgMIAEoBCIrChVHZXRBY2Nlc3NUcmFpbFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSJBChZHZXRBY2Nlc3NUcmFpbFJlc3BvbnNlEicKB2VudHJpZXMYASADKAsyFi5zYW5kYm94LnYxLlRyYWlsRW50cnkimQEKFFN1Z2dlc3RQb2xpY3lSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSEwoLY29kZWJhc2VfaWQYAiABKAkSJwoHZW50cmllcxgDIAMoCzIWLnNhbmRib3gudjEuVHJhaWxFbnRyeRIvCgtwZXJtaXNzaW9ucxgEIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUitgEKFVN1Z2dlc3RQb2xpY3lSZXNwb25zZRIvCgtwZXJtaXNzaW9ucxgBIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSJgoGbG9zc2VzGAIgAygLMhYuc2FuZGJveC52MS5Qb2xpY3lMb3NzEhgKEGxvc3Nlc190cnVuY2F0ZWQYAyABKAgSKgoIZXhjZXNzZXMYBCADKAsyGC5zYW5kYm94LnYxLlBvbGljeUV4Y2VzcyKHAQoKUG9saWN5TG9zcxIMCgRwYXRoGAEgASgMEg0KBXdob2xlGAIgASgIEiYKBmJlZm9yZRgDIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhIlCgVhZnRlchgEIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhINCgVjb3VudBgFIAEoBCLiAQoMUG9saWN5RXhjZXNzEgwKBHBhdGgYASABKAwSKgoKcGVybWlzc2lvbhgCIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhIvCgZyZWFzb24YAyABKA4yHy5zYW5kYm94LnYxLlBvbGljeUV4Y2Vzcy5SZWFzb24iZwoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEhkKFVJFQVNPTl9UUkFJTF9PVkVSRkxPVxABEhkKFVJFQVNPTl9UT09fTUFOWV9SVUxFUxACEg8KC1JFQVNPTl9OQU1FEAMyvwEKDFRyYWlsU2VydmljZRJZCg5HZXRBY2Nlc3NUcmFpbBIhLnNhbmRib3gudjEuR2V0QWNjZXNzVHJhaWxSZXF1ZXN0GiIuc2FuZGJveC52MS5HZXRBY2Nlc3NUcmFpbFJlc3BvbnNlMAESVAoNU3VnZ2VzdFBvbGljeRIgLnNhbmRib3gudjEuU3VnZ2VzdFBvbGljeVJlcXVlc3QaIS5zYW5kYm94LnYxLlN1Z2dlc3RQb2xpY3lSZXNwb25zZWIGcHJvdG8z", [file_sandbox_v1_common]);
+  fileDesc("ChZzYW5kYm94L3YxL3RyYWlsLnByb3RvEgpzYW5kYm94LnYxItYBCgpUcmFpbEVudHJ5EgwKBHBhdGgYASABKAwSEQoJZGlyZWN0b3J5GAIgASgIEg0KBWJlbG93GAMgASgIEgwKBGxvb2sYBCABKAQSDAoEbGlzdBgFIAEoBBIMCgRyZWFkGAYgASgEEg0KBXdyaXRlGAcgASgEEg4KBnJlbW92ZRgIIAEoBBIMCgRtb3ZlGAkgASgEEhQKDHJlZnVzZWRfdmlldxgKIAEoBBIUCgxyZWZ1c2VkX3JlYWQYCyABKAQSFQoNcmVmdXNlZF93cml0ZRgMIAEoBCIrChVHZXRBY2Nlc3NUcmFpbFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSJBChZHZXRBY2Nlc3NUcmFpbFJlc3BvbnNlEicKB2VudHJpZXMYASADKAsyFi5zYW5kYm94LnYxLlRyYWlsRW50cnkimQEKFFN1Z2dlc3RQb2xpY3lSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSEwoLY29kZWJhc2VfaWQYAiABKAkSJwoHZW50cmllcxgDIAMoCzIWLnNhbmRib3gudjEuVHJhaWxFbnRyeRIvCgtwZXJtaXNzaW9ucxgEIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUitgEKFVN1Z2dlc3RQb2xpY3lSZXNwb25zZRIvCgtwZXJtaXNzaW9ucxgBIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSJgoGbG9zc2VzGAIgAygLMhYuc2FuZGJveC52MS5Qb2xpY3lMb3NzEhgKEGxvc3Nlc190cnVuY2F0ZWQYAyABKAgSKgoIZXhjZXNzZXMYBCADKAsyGC5zYW5kYm94LnYxLlBvbGljeUV4Y2VzcyKHAQoKUG9saWN5TG9zcxIMCgRwYXRoGAEgASgMEg0KBXdob2xlGAIgASgIEiYKBmJlZm9yZRgDIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhIlCgVhZnRlchgEIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhINCgVjb3VudBgFIAEoBCLiAQoMUG9saWN5RXhjZXNzEgwKBHBhdGgYASABKAwSKgoKcGVybWlzc2lvbhgCIAEoDjIWLnNhbmRib3gudjEuUGVybWlzc2lvbhIvCgZyZWFzb24YAyABKA4yHy5zYW5kYm94LnYxLlBvbGljeUV4Y2Vzcy5SZWFzb24iZwoGUmVhc29uEhYKElJFQVNPTl9VTlNQRUNJRklFRBAAEhkKFVJFQVNPTl9UUkFJTF9PVkVSRkxPVxABEhkKFVJFQVNPTl9UT09fTUFOWV9SVUxFUxACEg8KC1JFQVNPTl9OQU1FEAMizwEKCk5ldHdvcmtVc2USDAoEaG9zdBgBIAEoCRIMCgRwb3J0GAIgASgNEisKB291dGNvbWUYAyABKA4yGi5zYW5kYm94LnYxLk5ldHdvcmtPdXRjb21lEg0KBWNvdW50GAQgASgEEiwKCGZpcnN0X2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIrCgdsYXN0X2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIOCgZvdGhlcnMYByABKAgiLAoWR2V0TmV0d29ya1RyYWlsUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIj8KF0dldE5ldHdvcmtUcmFpbFJlc3BvbnNlEiQKBHVzZXMYASADKAsyFi5zYW5kYm94LnYxLk5ldHdvcmtVc2Uq9gEKDk5ldHdvcmtPdXRjb21lEh8KG05FVFdPUktfT1VUQ09NRV9VTlNQRUNJRklFRBAAEh0KGU5FVFdPUktfT1VUQ09NRV9DT05ORUNURUQQARIfChtORVRXT1JLX09VVENPTUVfTk9UX0FMTE9XRUQQAhIjCh9ORVRXT1JLX09VVENPTUVfUFJJVkFURV9BRERSRVNTEAMSHQoZTkVUV09SS19PVVRDT01FX01BTEZPUk1FRBAEEh4KGk5FVFdPUktfT1VUQ09NRV9VTlJFU09MVkVEEAUSHwobTkVUV09SS19PVVRDT01FX1VOUkVBQ0hBQkxFEAYymwIKDFRyYWlsU2VydmljZRJZCg5HZXRBY2Nlc3NUcmFpbBIhLnNhbmRib3gudjEuR2V0QWNjZXNzVHJhaWxSZXF1ZXN0GiIuc2FuZGJveC52MS5HZXRBY2Nlc3NUcmFpbFJlc3BvbnNlMAESVAoNU3VnZ2VzdFBvbGljeRIgLnNhbmRib3gudjEuU3VnZ2VzdFBvbGljeVJlcXVlc3QaIS5zYW5kYm94LnYxLlN1Z2dlc3RQb2xpY3lSZXNwb25zZRJaCg9HZXROZXR3b3JrVHJhaWwSIi5zYW5kYm94LnYxLkdldE5ldHdvcmtUcmFpbFJlcXVlc3QaIy5zYW5kYm94LnYxLkdldE5ldHdvcmtUcmFpbFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp, file_sandbox_v1_common]);
 
 /**
  * How often something was done with a path.
@@ -326,6 +328,147 @@ export const PolicyExcess_ReasonSchema: GenEnum<PolicyExcess_Reason> = /*@__PURE
   enumDesc(file_sandbox_v1_trail, 6, 0);
 
 /**
+ * How often a host was asked for, with one port and one outcome.
+ *
+ * @generated from message sandbox.v1.NetworkUse
+ */
+export type NetworkUse = Message<"sandbox.v1.NetworkUse"> & {
+  /**
+   * Empty where it could not be read, and with `others`.
+   *
+   * @generated from field: string host = 1;
+   */
+  host: string;
+
+  /**
+   * @generated from field: uint32 port = 2;
+   */
+  port: number;
+
+  /**
+   * @generated from field: sandbox.v1.NetworkOutcome outcome = 3;
+   */
+  outcome: NetworkOutcome;
+
+  /**
+   * @generated from field: uint64 count = 4;
+   */
+  count: bigint;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp first_at = 5;
+   */
+  firstAt?: Timestamp | undefined;
+
+  /**
+   * @generated from field: google.protobuf.Timestamp last_at = 6;
+   */
+  lastAt?: Timestamp | undefined;
+
+  /**
+   * Of all hosts with this outcome for which there was no room.
+   *
+   * @generated from field: bool others = 7;
+   */
+  others: boolean;
+};
+
+/**
+ * Describes the message sandbox.v1.NetworkUse.
+ * Use `create(NetworkUseSchema)` to create a new message.
+ */
+export const NetworkUseSchema: GenMessage<NetworkUse> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_trail, 7);
+
+/**
+ * @generated from message sandbox.v1.GetNetworkTrailRequest
+ */
+export type GetNetworkTrailRequest = Message<"sandbox.v1.GetNetworkTrailRequest"> & {
+  /**
+   * @generated from field: string sandbox_id = 1;
+   */
+  sandboxId: string;
+};
+
+/**
+ * Describes the message sandbox.v1.GetNetworkTrailRequest.
+ * Use `create(GetNetworkTrailRequestSchema)` to create a new message.
+ */
+export const GetNetworkTrailRequestSchema: GenMessage<GetNetworkTrailRequest> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_trail, 8);
+
+/**
+ * @generated from message sandbox.v1.GetNetworkTrailResponse
+ */
+export type GetNetworkTrailResponse = Message<"sandbox.v1.GetNetworkTrailResponse"> & {
+  /**
+   * @generated from field: repeated sandbox.v1.NetworkUse uses = 1;
+   */
+  uses: NetworkUse[];
+};
+
+/**
+ * Describes the message sandbox.v1.GetNetworkTrailResponse.
+ * Use `create(GetNetworkTrailResponseSchema)` to create a new message.
+ */
+export const GetNetworkTrailResponseSchema: GenMessage<GetNetworkTrailResponse> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_trail, 9);
+
+/**
+ * @generated from enum sandbox.v1.NetworkOutcome
+ */
+export enum NetworkOutcome {
+  /**
+   * @generated from enum value: NETWORK_OUTCOME_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: NETWORK_OUTCOME_CONNECTED = 1;
+   */
+  CONNECTED = 1,
+
+  /**
+   * The host, or the host with this port, is not in `network.allow`.
+   *
+   * @generated from enum value: NETWORK_OUTCOME_NOT_ALLOWED = 2;
+   */
+  NOT_ALLOWED = 2,
+
+  /**
+   * The host is, but leads to an address that is not public and is not named itself.
+   *
+   * @generated from enum value: NETWORK_OUTCOME_PRIVATE_ADDRESS = 3;
+   */
+  PRIVATE_ADDRESS = 3,
+
+  /**
+   * It was no request that the proxy takes.
+   *
+   * @generated from enum value: NETWORK_OUTCOME_MALFORMED = 4;
+   */
+  MALFORMED = 4,
+
+  /**
+   * Allowed, but the name has no address, or nothing answered there.
+   *
+   * @generated from enum value: NETWORK_OUTCOME_UNRESOLVED = 5;
+   */
+  UNRESOLVED = 5,
+
+  /**
+   * @generated from enum value: NETWORK_OUTCOME_UNREACHABLE = 6;
+   */
+  UNREACHABLE = 6,
+}
+
+/**
+ * Describes the enum sandbox.v1.NetworkOutcome.
+ */
+export const NetworkOutcomeSchema: GenEnum<NetworkOutcome> = /*@__PURE__*/
+  enumDesc(file_sandbox_v1_trail, 0);
+
+/**
  * @generated from service sandbox.v1.TrailService
  */
 export const TrailService: GenService<{
@@ -348,6 +491,16 @@ export const TrailService: GenService<{
     methodKind: "unary";
     input: typeof SuggestPolicyRequestSchema;
     output: typeof SuggestPolicyResponseSchema;
+  },
+  /**
+   * Every connection that the programs in a sandbox asked its proxy for, since the server was started.
+   *
+   * @generated from rpc sandbox.v1.TrailService.GetNetworkTrail
+   */
+  getNetworkTrail: {
+    methodKind: "unary";
+    input: typeof GetNetworkTrailRequestSchema;
+    output: typeof GetNetworkTrailResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sandbox_v1_trail, 0);
