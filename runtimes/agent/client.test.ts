@@ -22,6 +22,21 @@ async function violation(agent: Agent): Promise<string> {
 }
 
 describe('a hostile agent', () => {
+  it('may have no more syncs wait than programs that an honest one lets wait', async () => {
+    let waiting = 0
+    const { agent, say } = scriptedAgent({
+      sync: () => {
+        waiting += 1
+        return new Promise(() => undefined)
+      },
+    })
+    const syncs = Array.from({ length: 65 }, (_, at): Frame => ({ type: 'sync', token: BigInt(at + 1) }))
+    say({ type: 'hello', version: 1 }, ...syncs.slice(0, 64))
+    await expect.poll(() => waiting).toBe(64)
+    say(...syncs.slice(64))
+    expect(await violation(agent)).toContain('more than it may at once')
+  })
+
   it.each<[string, Frame[]]>([
     ['does not greet first', [{ type: 'started', id: 1, pid: 7 }]],
     ['speaks version 9', [{ type: 'hello', version: 9 }]],

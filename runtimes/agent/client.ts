@@ -29,7 +29,15 @@ export interface AgentOptions {
   readonly systemCallFilter?: Buffer | undefined
   /** Variables of every process, beneath those that its spawn names. */
   readonly env?: Readonly<Record<string, string>>
+  /**
+   * A program has called sync(2) or syncfs(2), where the filter asks for it, and goes on when this resolves. Where it
+   * rejects, the program gets EIO.
+   */
+  readonly sync?: (() => Promise<void>) | undefined
 }
+
+/** Programs that wait for a sync at one time; as many as the agent lets wait. */
+const MAX_SYNCS = 64
 
 /** Of processes that the agent has not spoken of for the last time. Far more than an honest one has. */
 const MAX_OPEN_PROCESSES = 1024
@@ -59,10 +67,13 @@ class Connection implements Agent {
   #waitingForDrain: (() => void)[] = []
   #lastId = 0
   #greeted = false
+  readonly #sync: () => Promise<void>
+  #syncs = 0
   #over: AgentError | undefined
 
   constructor(stream: Duplex, options: AgentOptions) {
     this.#stream = stream
+    this.#sync = options.sync ?? (() => Promise.resolve())
     this.#maxUnreadBytes = options.maxUnreadBytes ?? 1 << 20
     this.#env = options.env
     const { promise, resolve } = deferred<AgentError | undefined>()
@@ -186,7 +197,12 @@ class Connection implements Agent {
       this.#pingToken = undefined
       return undefined
     }
-    if (frame.type === 'filter') return 'a filter frame is not its to send'
+    if (frame.type === 'sync') {
+      if (this.#syncs === MAX_SYNCS) return 'it asks for more than it may at once'
+      void this.#answerSync(frame.token)
+      return undefined
+    }
+    if (frame.type === 'filter' || frame.type === 'synced') return `a ${frame.type} frame is not its to send`
     if (isStreamFrame(frame)) return this.#streams.handle(frame)
     const process = this.#processes.get(frame.id)
     if (process === undefined) return `it speaks of process ${frame.id}, which is none`
@@ -206,6 +222,16 @@ class Connection implements Agent {
       default:
         return `a ${frame.type} frame is not its to send`
     }
+  }
+
+  async #answerSync(token: bigint): Promise<void> {
+    this.#syncs += 1
+    const errno = await this.#sync().then(
+      () => 0,
+      () => constants.errno.EIO,
+    )
+    this.#syncs -= 1
+    this.#send({ type: 'synced', token, errno })
   }
 
   #violated(fault: string): void {

@@ -29,6 +29,8 @@ const anyFrame: fc.Arbitrary<Frame> = fc.oneof(
     target: fc.constantFrom('process' as const, 'group' as const, 'tree' as const),
   }),
   fc.record({ type: fc.constant('resize' as const), id: u32, rows: u16, columns: u16 }),
+  fc.record({ type: fc.constant('sync' as const), token: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }) }),
+  fc.record({ type: fc.constant('synced' as const), token: fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), errno: u32 }),
   fc.record({ type: fc.constantFrom('ping' as const, 'pong' as const), token: u32 }),
   fc.record({ type: fc.constant('filter' as const), program: bytes }),
   fc.record({ type: fc.constant('hello' as const), version: u16 }),

@@ -37,6 +37,8 @@ const FrameType = {
   ping: 72,
   pong: 73,
   filter: 24,
+  sync: 80,
+  synced: 81,
 } as const
 
 const SPAWN_FLAG = { stdin: 1, terminal: 2, control: 4 } as const
@@ -65,6 +67,10 @@ type ProcessFrame =
   /** Answered at once by a `pong` with the same token. */
   | { readonly type: 'ping'; readonly token: number }
   | { readonly type: 'pong'; readonly token: number }
+  /** A program waits until what it wrote is on the disk. */
+  | { readonly type: 'sync'; readonly token: bigint }
+  /** It is, or could not be brought there. */
+  | { readonly type: 'synced'; readonly token: bigint; readonly errno: number }
 
 export interface SpawnFrame {
   readonly type: 'spawn'
@@ -147,6 +153,17 @@ function encodeProcessFrame(frame: ProcessFrame): Buffer {
     }
     case 'exited':
       return encodeExited(frame)
+    case 'sync': {
+      const bytes = header(0, FrameType.sync, 0, 8)
+      bytes.writeBigUInt64LE(frame.token, HEADER_BYTES)
+      return bytes
+    }
+    case 'synced': {
+      const bytes = header(0, FrameType.synced, 0, 12)
+      bytes.writeBigUInt64LE(frame.token, HEADER_BYTES)
+      bytes.writeUInt32LE(frame.errno, HEADER_BYTES + 8)
+      return bytes
+    }
     case 'ping':
     case 'pong': {
       const bytes = header(0, FrameType[frame.type], 0, 4)
@@ -285,6 +302,11 @@ function decodeFrame(bytes: Buffer): Frame {
       }
     case FrameType.exited:
       return decodeExited(id, exactly(payload, 32, 'exited'))
+    case FrameType.sync:
+      return { type: 'sync', token: exactly(payload, 8, 'sync').readBigUInt64LE(0) }
+    case FrameType.synced:
+      exactly(payload, 12, 'synced')
+      return { type: 'synced', token: payload.readBigUInt64LE(0), errno: payload.readUInt32LE(8) }
     case FrameType.ping:
       return { type: 'ping', token: exactly(payload, 4, 'ping').readUInt32LE(0) }
     case FrameType.pong:

@@ -30,6 +30,11 @@ describe.each(ARCHITECTURES)('the filter of the default profile on %s', (archite
     expect(ask('clone3')).toBe(ENOSYS)
   })
 
+  it('asks before a sync, whatever the arguments', () => {
+    for (const name of ['sync', 'syncfs']) expect(ask(name, 2n ** 64n - 1n)).toBe('ask')
+    expect(ask('fsync')).toBe('allow')
+  })
+
   it('answers ENOSYS to what it does not know, and to all that comes by another door', () => {
     const program = compileProfile(PROFILES.default, architecture)
     const here = AUDIT_ARCH[architecture]
@@ -143,7 +148,7 @@ describe('the strict profile', () => {
 
 describe('any profile', () => {
   const names = Object.keys(NUMBERS)
-  const verdicts: readonly Verdict[] = ['allow', 'done', 'EPERM', 'ENOSYS', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']
+  const verdicts: readonly Verdict[] = ['allow', 'done', 'ask', 'EPERM', 'ENOSYS', 'EAFNOSUPPORT', 'EPROTONOSUPPORT']
   const small = fc.integer({ min: 0, max: 3 })
   const test: fc.Arbitrary<Test> = fc.oneof(
     fc.record({
@@ -169,7 +174,8 @@ describe('any profile', () => {
       .map(([chosen, allowed, rules, otherwise]) => ({
         profile: {
           allow: chosen.slice(0, allowed),
-          refuse: { EPERM: chosen.slice(allowed + 20) },
+          ask: chosen.slice(allowed + 20, allowed + 22),
+          refuse: { EPERM: chosen.slice(allowed + 22) },
           conditional: Object.fromEntries(
             chosen.slice(allowed, allowed + 20).map((name) => [name, { rules, otherwise }]),
           ),
@@ -188,7 +194,7 @@ describe('any profile', () => {
   })
 
   it('is refused where it names a call that there is not, or one twice', () => {
-    const profile = (...allow: string[]): Profile => ({ allow, refuse: {}, conditional: {} })
+    const profile = (...allow: string[]): Profile => ({ allow, ask: [], refuse: {}, conditional: {} })
     expect(() => compileProfile(profile('raed'), 'x64')).toThrow('raed')
     expect(() => compileProfile(profile('read', 'read'), 'x64')).toThrow('twice')
     // One that the other architecture has.
@@ -205,14 +211,15 @@ describe('any profile', () => {
   })
 })
 
-function meaning(profile: Profile, name: string, args: readonly bigint[]): 'allow' | number {
+function meaning(profile: Profile, name: string, args: readonly bigint[]): 'allow' | 'ask' | number {
   const verdict = verdictOf(profile, name, args)
-  if (verdict === 'allow') return verdict
+  if (verdict === 'allow' || verdict === 'ask') return verdict
   return verdict === 'done' ? 0 : constants.errno[verdict]
 }
 
 function verdictOf(profile: Profile, name: string, args: readonly bigint[]): Verdict {
   if (profile.allow.includes(name)) return 'allow'
+  if (profile.ask.includes(name)) return 'ask'
   const conditional = profile.conditional[name]
   if (conditional === undefined) return profile.refuse.EPERM?.includes(name) === true ? 'EPERM' : 'ENOSYS'
   const found = conditional.rules.find(({ when }) => when.every((test) => holds(test, args[test.argument] ?? 0n)))

@@ -39,6 +39,7 @@ const ARCHITECTURES = {
 
 const SECCOMP_RET_ALLOW = 0x7fff_0000
 const SECCOMP_RET_ERRNO = 0x0005_0000
+const SECCOMP_RET_USER_NOTIF = 0x7fc0_0000
 
 /**
  * The profile as a program for the kernel. Pure. What comes by another architecture's door (32-bit calls on a 64-bit
@@ -92,6 +93,7 @@ function segmentsOf(profile: Profile, column: 0 | 1): Segment[] {
   }
   const allow = [verdict('allow')]
   for (const name of profile.allow) put(name, allow)
+  for (const name of profile.ask) put(name, [verdict('ask')])
   for (const [errno, names] of Object.entries(profile.refuse)) {
     const code = errno === 'ENOSYS' ? unknown : [verdict(errno as Verdict)]
     for (const name of names) put(name, code)
@@ -162,6 +164,7 @@ function verdict(what: Verdict): Instruction {
 
 function actionOf(what: Verdict): number {
   if (what === 'allow') return SECCOMP_RET_ALLOW
+  if (what === 'ask') return SECCOMP_RET_USER_NOTIF
   // An error of 0 is success, and the call is not made.
   if (what === 'done') return SECCOMP_RET_ERRNO
   return SECCOMP_RET_ERRNO | constants.errno[what]

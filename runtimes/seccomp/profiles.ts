@@ -8,8 +8,8 @@
 
 export type Errno = 'EPERM' | 'ENOSYS' | 'EAFNOSUPPORT' | 'EPROTONOSUPPORT'
 
-/** `done`: it is not made, and 0 is returned. */
-export type Verdict = 'allow' | 'done' | Errno
+/** `done`: it is not made, and 0 is returned. `ask`: it waits for the agent's word (`agent/src/sync.c`). */
+export type Verdict = 'allow' | 'done' | 'ask' | Errno
 
 export type Test =
   | { readonly argument: number; readonly mask?: number; readonly is: readonly number[] }
@@ -29,6 +29,7 @@ export interface Conditional {
 
 export interface Profile {
   readonly allow: readonly string[]
+  readonly ask: readonly string[]
   readonly refuse: Readonly<Partial<Record<Errno, readonly string[]>>>
   readonly conditional: Readonly<Record<string, Conditional>>
 }
@@ -43,8 +44,14 @@ const FILES = words(`
   linkat listxattr listxattrat llistxattr lremovexattr lseek lsetxattr lstat mkdir mkdirat newfstatat open openat
   openat2 pread64 preadv preadv2 pwrite64 pwritev pwritev2 read readahead readlink readlinkat readv removexattr
   removexattrat rename renameat renameat2 rmdir sendfile setxattr setxattrat splice stat statfs statx symlink
-  symlinkat sync sync_file_range syncfs tee truncate umask unlink unlinkat utime utimensat utimes vmsplice write
+  symlinkat sync_file_range tee truncate umask unlink unlinkat utime utimensat utimes vmsplice write
   writev`)
+
+/**
+ * The kernel does not pass these on to a view, so what they promise has to be had from the server; and `sync` would
+ * have it write out every other filesystem of the host.
+ */
+const SYNC = ['sync', 'syncfs']
 
 const MEMORY = words(`
   brk madvise map_shadow_stack membarrier memfd_create memfd_secret mincore mlock mlock2 mlockall mmap mprotect mremap
@@ -227,6 +234,7 @@ const ORDINARY = [...FILES, ...MEMORY, ...PROCESSES, ...TALK, ...TIME_AND_MACHIN
 /** What development needs, debuggers among it. */
 const DEFAULT: Profile = {
   allow: [...ORDINARY, ...SYSTEM_V, ...ASYNCHRONOUS_FILES, ...DEBUGGING],
+  ask: SYNC,
   refuse: { EPERM: REFUSED, ENOSYS: UNREADABLE },
   conditional: CONDITIONAL,
 }
@@ -235,6 +243,7 @@ const DEFAULT: Profile = {
 const STRICT_TOO = ['memfd_secret', 'remap_file_pages', 'vmsplice']
 const STRICT: Profile = {
   allow: ORDINARY.filter((name) => !STRICT_TOO.includes(name)),
+  ask: SYNC,
   refuse: {
     EPERM: [...REFUSED, ...SYSTEM_V, ...ASYNCHRONOUS_FILES, ...DEBUGGING, ...STRICT_TOO],
     ENOSYS: UNREADABLE,

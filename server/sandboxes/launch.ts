@@ -2,6 +2,7 @@ import type { HostDevice } from '../../fs-layer/index.ts'
 import { connectAgent } from '../../runtimes/agent/client.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
+import { oneAtATime } from '../concurrency/one-at-a-time.ts'
 import { Undo } from '../concurrency/undo.ts'
 import type { Limits } from '../config/limits.ts'
 import type { Networks } from '../network/networks.ts'
@@ -77,6 +78,12 @@ export async function launch(
       ...silence,
       systemCallFilter: systemCallFilter(sandbox.seccomp ?? 'default'),
       ...(network.mode === 'allow-list' ? { env: proxyEnvironment() } : {}),
+      sync: oneAtATime(() =>
+        view.view.sync().catch((err: unknown) => {
+          log.error({ err, sandbox: sandbox.id }, 'what a program wanted synced could not be')
+          throw err
+        }),
+      ),
     })
     undo.add(() => agent.close())
     if (network.mode === 'allow-list') await networks.attach(sandbox.id, agent, rulesOf(network.allow))

@@ -33,6 +33,18 @@ async function read({ wire }: ServerProcess, sandboxId: string, path: string): P
   return Buffer.concat(chunks.map(({ data }) => data)).toString()
 }
 
+it.each(['sync', 'sync -f .'])('what `%s` inside has acknowledged is there after kill -9', async (sync) => {
+  const first = await ServerProcess.start(dir)
+  const codebaseId = await codebaseWithFile(first)
+  const { id: sandboxId } = await first.wire.sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })
+  const command = `mkdir made; echo new > made/file; ${sync}`
+  expect(await first.wire.sandboxes.exec({ sandboxId, command })).toMatchObject({ exitCode: 0, stderr: '' })
+  expect(await first.end('SIGKILL')).toBe('SIGKILL')
+
+  await using second = await ServerProcess.start(dir)
+  expect(await read(second, sandboxId, 'made/file')).toBe('new\n')
+})
+
 it('after kill -9 everything that was answered is there, and nothing is left mounted or running', async () => {
   const first = await ServerProcess.start(dir)
   const codebaseId = await codebaseWithFile(first)

@@ -28,6 +28,8 @@ enum frame_type {
   FRAME_CREDIT = 5,  /* both ways */
   FRAME_SIGNAL = 6,  /* to the agent */
   FRAME_RESIZE = 7,  /* to the agent */
+  FRAME_SYNC = 80,   /* from the agent: a program waits until what it wrote is on the disk */
+  FRAME_SYNCED = 81, /* to the agent */
   FRAME_FILTER = 24, /* to the agent: which system calls there are from now on */
   FRAME_HELLO = 16,  /* from the agent, as are the rest */
   FRAME_STARTED = 17,
@@ -172,6 +174,13 @@ void tree_end_children(void);
 
 /* filter.c */
 void filter_install(const struct frame *f);
+
+/* sync.c */
+/* Where programs are heard that ask for a sync; -1 while none may be. */
+int sync_fd(void);
+void sync_listen(int fd);
+void sync_asked(void);
+void sync_done(const struct frame *f);
 
 /* join.c */
 _Noreturn void join_and_exec(int argc, char **argv);

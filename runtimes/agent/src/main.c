@@ -88,6 +88,10 @@ static void handle(const struct frame *f)
     filter_install(f);
     return;
   }
+  if (f->type == FRAME_SYNCED) {
+    sync_done(f);
+    return;
+  }
   /* The server may not have heard yet that a process is over: then `p` is none, and that is no fault. */
   struct process *p = process_by_id(f->id);
   switch (f->type) {
@@ -123,7 +127,7 @@ struct watch {
   enum { REPORT, INPUT, OUTPUT, STREAM, LISTENER } kind;
   enum channel channel;
 };
-#define MAX_WATCHES (3 + MAX_PROCESSES * (1 + CHANNELS) + MAX_STREAMS)
+#define MAX_WATCHES (4 + MAX_PROCESSES * (1 + CHANNELS) + MAX_STREAMS)
 static struct pollfd set[MAX_WATCHES];
 static struct watch watches[MAX_WATCHES];
 
@@ -182,6 +186,7 @@ static _Noreturn void run(void)
     nfds_t n = watch(0, channel_fd(), (short)((room_for_answer() ? POLLIN : 0) | (channel_wants_write() ? POLLOUT : 0)),
                      (struct watch){0});
     n = watch(n, room_for_answer() ? signal_fd : -1, POLLIN, (struct watch){0});
+    n = watch(n, room_for_answer() ? sync_fd() : -1, POLLIN, (struct watch){0});
     for (int half = 0; half < 2; half++) {
       bool processes_now = ((turn + half) & 1) == 0;
       for (int i = 0; processes_now && i < process_slots; i++) n = watch_process(n, (i + turn) % process_slots);
@@ -197,7 +202,8 @@ static _Noreturn void run(void)
     if (set[0].revents & (POLLIN | POLLHUP | POLLERR) && room_for_answer()) channel_fill();
     struct frame f;
     while (room_for_answer() && next_frame(&f)) handle(&f);
-    for (nfds_t i = 2; i < n; i++) serve(&set[i], &watches[i]);
+    if (set[2].revents & POLLIN && room_for_answer()) sync_asked();
+    for (nfds_t i = 3; i < n; i++) serve(&set[i], &watches[i]);
     reap();
     /* What was left for want of room wakes nobody once the flush has made some. */
     stalled = !room_for_answer();
