@@ -12,6 +12,7 @@ export const debianPackages = [
   { name: 'gcc', command: 'cc', reason: 'compiles the agent; tests compile a program inside a sandbox' },
   { name: 'libc6-dev', library: 'libc.a', reason: 'the agent is linked statically' },
   { name: 'libfuse2', library: 'libfuse.so.2', reason: 'the fuse-native device loads it' },
+  { name: 'fuse3', command: 'fusermount3', reason: 'mounts views for a server that is not root' },
   { name: 'git', command: 'git', reason: 'tests and the demo use git inside a view' },
   { name: 'curl', command: 'curl', reason: 'tests fetch through the proxy of a sandbox' },
   { name: 'make', command: 'make', reason: 'tests build a project inside a view' },

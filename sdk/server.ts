@@ -15,6 +15,8 @@ export interface ServerInfo {
   readonly pid: number
   readonly runtimes: readonly RuntimeInfo[]
   readonly filesystem: FilesystemInfo
+  /** What cannot be had there, a line each: why, and what mends it. */
+  readonly restrictions: readonly string[]
 }
 
 /** How the server mounts what sandboxes see. */
@@ -97,6 +99,7 @@ export class Server implements AsyncDisposable {
           reason: runtime.reason,
           capabilities: runtime.capabilities,
         })),
+      restrictions: info.restrictions,
     }
   }
 

@@ -142,7 +142,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
-  grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem }))
+  grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
   undo.add(() => grpc[Symbol.asyncDispose]())
 
   const listeners = await Listeners.open({

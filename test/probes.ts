@@ -26,6 +26,7 @@ export const probes = {
     if (folders.some((folder) => existsSync(`${folder}/libfuse.so.2`))) return undefined
     return 'there is no libfuse.so.2 (package libfuse2)'
   },
+  fusermount3: () => trying('fusermount3', ['--version']),
   git: () => trying('git', ['--version']),
   python3: () => trying('python3', ['--version']),
   curl: () => trying('curl', ['--version']),

@@ -1,4 +1,5 @@
 import { NOTICE_LANES } from '../device/kernel/custody.ts'
+import { unmounting } from '../device/kernel/fusermount.ts'
 import { createLanes } from '../device/kernel/lanes.ts'
 import { createOrderedWrites } from '../device/kernel/ordered-writes.ts'
 import { loadSyscalls, MNT_DETACH, MNT_FORCE } from '../device/kernel/syscalls.ts'
@@ -10,6 +11,7 @@ import type { Errand } from './messages.ts'
  */
 export class Custodian {
   readonly #syscalls = loadSyscalls()
+  readonly #umount = unmounting(this.#syscalls)
   readonly #writes = createOrderedWrites(this.#syscalls.writeElsewhere, createLanes(NOTICE_LANES))
   readonly #fds = new Set<number>()
 
@@ -25,7 +27,7 @@ export class Custodian {
         void this.#writes.write(errand.fd, asBuffer(errand.bytes)).then((errno) => done(errand.id, errno))
         return
       case 'umount':
-        void this.#syscalls.umount(errand.target, errand.flags).then((errno) => done(errand.id, errno))
+        void this.#umount(errand.target, errand.flags).then((errno) => done(errand.id, errno))
         return
     }
   }
@@ -55,8 +57,8 @@ export class Custodian {
    * on its way may wait for an answer in it, and holds the descriptor.
    */
   async breakOff(target: string): Promise<void> {
-    await this.#syscalls.umount(target, MNT_FORCE)
-    await this.#syscalls.umount(target, MNT_DETACH)
+    await this.#umount(target, MNT_FORCE)
+    await this.#umount(target, MNT_DETACH)
   }
 }
 

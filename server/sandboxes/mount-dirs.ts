@@ -99,6 +99,8 @@ function unescaped(field: string): string {
 
 /** Lazily: whoever is still in there keeps it until he leaves, and a dead server behind it cannot hold us up. */
 async function detach(point: string): Promise<void> {
-  const { exitCode, stderr } = await execa('umount', ['--lazy', '--no-canonicalize', '--', point], { reject: false })
+  const [file, args] =
+    process.geteuid?.() === 0 ? ['umount', ['--lazy', '--no-canonicalize']] : ['fusermount3', ['-u', '-z']]
+  const { exitCode, stderr } = await execa(file, [...args, '--', point], { reject: false })
   if (exitCode !== 0) throw new Error(`cannot detach what an earlier server left mounted at ${point}: ${stderr}`)
 }

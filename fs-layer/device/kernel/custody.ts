@@ -1,4 +1,5 @@
 import { closeSync, constants, openSync } from 'node:fs'
+import { unmounting } from './fusermount.ts'
 import { createLanes } from './lanes.ts'
 import { createOrderedWrites } from './ordered-writes.ts'
 import type { Syscalls } from './syscalls.ts'
@@ -11,6 +12,8 @@ import type { Syscalls } from './syscalls.ts'
 export interface Custody {
   /** A new connection. Throws as `openSync`. */
   open(): number
+  /** One that came in another way, past Node. */
+  opened(fd: number): void
   /** Closing aborts what is left of the connection: everyone who waits gets ENOTCONN. */
   close(fd: number): void
   /** Those to one descriptor in their order. Resolves with an errno, or 0. */
@@ -26,15 +29,19 @@ export interface Custody {
  * terminated: a connection that nobody serves would hang all who use it.
  */
 export function ownCustody(syscalls: Syscalls): Custody {
+  const umount = unmounting(syscalls)
+  const foreign = new Set<number>()
   const writes = createOrderedWrites(syscalls.writeElsewhere, createLanes(NOTICE_LANES))
   return {
     open: () => openSync('/dev/fuse', constants.O_RDWR | constants.O_NONBLOCK),
+    opened: (fd) => void foreign.add(fd),
     close(fd) {
       writes.forget(fd)
-      closeSync(fd)
+      if (foreign.delete(fd)) syscalls.close(fd)
+      else closeSync(fd)
     },
     write: writes.write,
-    umount: syscalls.umount,
+    umount,
     outlives: false,
   }
 }

@@ -10,6 +10,7 @@ import { type Device, DeviceError, type Mounted, type MountOptions } from '../de
 import { checkTarget } from '../target.ts'
 import { createBackings } from './backings.ts'
 import { type Custody, ownCustody } from './custody.ts'
+import { mountByFusermount, needsFusermount } from './fusermount.ts'
 import { createNotices } from './notices.ts'
 import {
   describeErrno,
@@ -27,7 +28,7 @@ import {
 } from './syscalls.ts'
 
 /**
- * The device that speaks to `/dev/fuse` itself. Linux, with the right to mount.
+ * The device that speaks to `/dev/fuse` itself. Linux, with the right to mount or with `fusermount3`.
  *
  * All mounts of a thread share one buffer for requests and one for replies: a request is answered before the next
  * is read. See `device.ts` for the deadlocks.
@@ -45,15 +46,26 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
         return mounted
       }
       await checkTarget(target)
-      const fd = openDevice(custody)
-      try {
-        mountDevice(syscalls, fd, target, options.name)
-      } catch (error) {
-        custody.close(fd)
-        throw error
-      }
+      const fd = needsFusermount() ? await mountByHelper(target, options.name) : mountOurselves(target, options.name)
       return serve(filesystem, target, options, fd, syscalls)
     },
+  }
+
+  function mountOurselves(target: string, name: string): number {
+    const fd = openDevice(custody)
+    try {
+      mountDevice(loadSyscalls(), fd, target, name)
+    } catch (error) {
+      custody.close(fd)
+      throw error
+    }
+    return fd
+  }
+
+  async function mountByHelper(target: string, name: string): Promise<number> {
+    const fd = await mountByFusermount(target, name)
+    custody.opened(fd)
+    return fd
   }
 
   async function serve(

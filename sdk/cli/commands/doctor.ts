@@ -8,7 +8,7 @@ export function addDoctor(program: Command): void {
     .command('doctor')
     .summary('show what the server can do here, and what is missing')
     .description(
-      'Reaches the server, starting your own where none runs, and lists how it mounts views and the runtimes it can use.',
+      'Reaches the server, starting your own where none runs, and lists how it mounts views, the runtimes it can use, and what is not possible here and why.',
     )
   withServerFlags(command).action(async (flags: ServerFlags) => {
     await using server = await Server.connect(flags.server ?? {})
@@ -32,5 +32,7 @@ export function addDoctor(program: Command): void {
         each.available ? each.capabilities.join(', ') : each.reason,
       ]),
     )
+    if (info.restrictions.length > 0) process.stdout.write('\nNOT POSSIBLE HERE\n')
+    for (const line of info.restrictions) process.stdout.write(`- ${line}\n`)
   })
 }

@@ -14,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/server.proto.
  */
 export const file_sandbox_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKXAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8iWQoORmlsZXN5c3RlbUluZm8SDgoGZGV2aWNlGAEgASgJEg4KBnJlYXNvbhgCIAEoCRIUCgxjYXBhYmlsaXRpZXMYAyADKAkSEQoJYXZhaWxhYmxlGAQgASgIIm0KC1J1bnRpbWVJbmZvEiUKBHR5cGUYASABKA4yFy5zYW5kYm94LnYxLlJ1bnRpbWVUeXBlEhEKCWF2YWlsYWJsZRgCIAEoCBIOCgZyZWFzb24YAyABKAkSFAoMY2FwYWJpbGl0aWVzGAQgAygJMloKDVNlcnZlclNlcnZpY2USSQoNR2V0U2VydmVySW5mbxIgLnNhbmRib3gudjEuR2V0U2VydmVySW5mb1JlcXVlc3QaFi5zYW5kYm94LnYxLlNlcnZlckluZm9iBnByb3RvMw", [file_sandbox_v1_sandbox]);
+  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKtAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8SFAoMcmVzdHJpY3Rpb25zGG4gAygJIlkKDkZpbGVzeXN0ZW1JbmZvEg4KBmRldmljZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSFAoMY2FwYWJpbGl0aWVzGAMgAygJEhEKCWF2YWlsYWJsZRgEIAEoCCJtCgtSdW50aW1lSW5mbxIlCgR0eXBlGAEgASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRIRCglhdmFpbGFibGUYAiABKAgSDgoGcmVhc29uGAMgASgJEhQKDGNhcGFiaWxpdGllcxgEIAMoCTJaCg1TZXJ2ZXJTZXJ2aWNlEkkKDUdldFNlcnZlckluZm8SIC5zYW5kYm94LnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GhYuc2FuZGJveC52MS5TZXJ2ZXJJbmZvYgZwcm90bzM", [file_sandbox_v1_sandbox]);
 
 /**
  * @generated from message sandbox.v1.GetServerInfoRequest
@@ -59,6 +59,13 @@ export type ServerInfo = Message<"sandbox.v1.ServerInfo"> & {
    * @generated from field: sandbox.v1.FilesystemInfo filesystem = 5;
    */
   filesystem?: FilesystemInfo | undefined;
+
+  /**
+   * What cannot be had here, a line each: why, and what mends it.
+   *
+   * @generated from field: repeated string restrictions = 110;
+   */
+  restrictions: string[];
 };
 
 /**
