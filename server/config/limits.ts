@@ -104,7 +104,7 @@ export const limitsSchema = z.strictObject({
   maxMemoryBytesPerSandbox: ranged(LIMIT_RANGES.memoryBytes, 0),
   /** Microseconds in each 100 ms. */
   maxCpuQuotaUsPerSandbox: ranged(LIMIT_RANGES.cpuQuotaUs, 0),
-  /** A weight against other sandboxes and the server, whose own is 1024. */
+  /** A weight against other sandboxes and the server, whose own is 1024. None: fork bombs of little weight hold up all forks. */
   cpuSharesPerSandbox: ranged(LIMIT_RANGES.cpuShares, 0),
   /** Threads count too. */
   processesPerSandbox: ranged(LIMIT_RANGES.pids, 4_096),

@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync 
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fsSuite } from './fs/suite.ts'
+import { limitsSuite } from './limits/suite.ts'
 import { type Options, parseOptions, type SuiteName, USAGE, UsageError } from './options.ts'
 import { policySuite } from './policy-suite.ts'
 import { describeMachine, type Machine } from './report/machine.ts'
@@ -16,6 +17,7 @@ import type { Suite } from './suite.ts'
 const SUITE_OF: Record<SuiteName, Suite> = {
   fs: fsSuite,
   service: serviceSuite,
+  limits: limitsSuite,
   policy: policySuite,
   store: storeSuite,
 }

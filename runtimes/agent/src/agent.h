@@ -182,6 +182,9 @@ void sync_listen(int fd);
 void sync_asked(void);
 void sync_done(const struct frame *f);
 
+/* slice.c */
+void slice_shorten(void);
+
 /* join.c */
 _Noreturn void join_and_exec(int argc, char **argv);
 

@@ -236,6 +236,7 @@ int main(int argc, char **argv)
   if (argc > 4 || fd < 3 || fd > 65535) die(USAGE);
   rlim_t most_files = limit(argc, argv, 2), most_file_bytes = limit(argc, argv, 3);
   harden();
+  slice_shorten();
   /* Whatever else we were given, the file we were started from among it, nobody needs. */
   if (fd > 3) (void)syscall(SYS_close_range, 3, (unsigned)fd - 1, 0);
   (void)syscall(SYS_close_range, (unsigned)fd + 1, ~0u, 0);
