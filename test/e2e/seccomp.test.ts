@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { InvalidArgumentError, PermissionDeniedError, Sandbox } from '../../sdk/index.ts'
+import { refusal } from '../fixtures/refusal.ts'
 import { type SdkSandbox, sdkSandbox } from '../fixtures/sdk-sandbox.ts'
+import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
+import { codebaseWith } from '../fixtures/wire-codebase.ts'
 import { has, needs } from '../needs.ts'
 
 let fixture: SdkSandbox | undefined
@@ -49,5 +52,39 @@ describe('a sandbox made without one', () => {
     expect((await other.run('grep Seccomp: /proc/self/status; unshare -U true || echo refused')).stdout).toBe(
       'Seccomp:\t2\nrefused\n',
     )
+  })
+})
+
+describe('a server with a setting of its own', () => {
+  it('allows nothing looser, and gives it to who names nothing', async () => {
+    const dir = temporaryServerDir()
+    try {
+      await using server = await ServerProcess.start(dir, '--seccomp', 'strict')
+      const codebaseId = await codebaseWith(server.wire, { a: '' })
+      const { sandboxes } = server.wire
+      expect((await sandboxes.createSandbox({ codebaseId })).seccomp).toBe('strict')
+      expect(await refusal(sandboxes.createSandbox({ codebaseId, seccomp: 'default' }))).toMatchObject({
+        code: 'PERMISSION_DENIED',
+        field: 'seccomp',
+      })
+    } finally {
+      removeServerDir(dir)
+    }
+  })
+
+  it('of off filters nothing but where a request asks for it', async () => {
+    const dir = temporaryServerDir()
+    try {
+      await using server = await ServerProcess.start(dir, '--seccomp', 'off')
+      const codebaseId = await codebaseWith(server.wire, { a: '' })
+      const filtered = async (seccomp: string) => {
+        const { id: sandboxId } = await server.wire.sandboxes.createSandbox({ codebaseId, seccomp, start: true })
+        return (await server.wire.sandboxes.exec({ sandboxId, command: 'grep Seccomp: /proc/self/status' })).stdout
+      }
+      expect(await filtered('')).toBe('Seccomp:\t0\n')
+      expect(await filtered('strict')).toBe('Seccomp:\t2\n')
+    } finally {
+      removeServerDir(dir)
+    }
   })
 })
