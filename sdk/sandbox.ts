@@ -8,6 +8,7 @@ import type { CommandResult } from './command-output.ts'
 import { type Command, Commands, type RunOptions } from './commands.ts'
 import { FailedPreconditionError, NotFoundError } from './errors.ts'
 import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
+import { type ExposedPort, type ExposeOptions, expose } from './expose.ts'
 import { Files } from './files.ts'
 import { type NetworkUse, readNetworkTrail } from './network-trail.ts'
 import { Pty, type PtyOptions } from './pty.ts'
@@ -178,6 +179,14 @@ export class Sandbox implements AsyncDisposable {
     const { codebaseId, permissions } = await this.info()
     const entries = await readTrail(this.#connection, this.id, options)
     return { sandboxId: this.id, codebaseId, permissions, entries }
+  }
+
+  /**
+   * A URL on this machine that leads to a server inside, until it is closed or the sandbox ends. That nobody listens
+   * there yet is no error. Only this user and root can connect, where the system can tell.
+   */
+  async expose(port: number, options: ExposeOptions = {}): Promise<ExposedPort> {
+    return await expose(this.#connection, this.id, port, options)
   }
 
   /** Which hosts its programs asked for through the proxy, since the server was started, and what came of it. */

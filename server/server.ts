@@ -9,6 +9,7 @@ import {
   CodebaseService,
   CommandService,
   FileService,
+  PortService,
   SandboxService,
   ServerService,
   SnapshotService,
@@ -35,6 +36,7 @@ import { openDataDir } from './life/data-dir.ts'
 import { Idle } from './life/idle.ts'
 import { Networks } from './network/networks.ts'
 import { createLog, type Logger } from './observability/log.ts'
+import { portService } from './ports/port-service.ts'
 import { HostUids } from './sandboxes/host-uids.ts'
 import { MountDirs } from './sandboxes/mount-dirs.ts'
 import { Probes } from './sandboxes/probes.ts'
@@ -139,6 +141,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     }),
   )
   grpc.add(CommandService, commandService(commands))
+  grpc.add(PortService, portService({ sandboxes, limits }))
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))

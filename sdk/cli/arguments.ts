@@ -65,6 +65,14 @@ export function parsePositive(text: string): number {
   return value
 }
 
+export function parsePort(text: string): number {
+  const value = Number(text)
+  if (!/^\d{1,5}$/.test(text) || value < 1 || value > 65_535) {
+    throw new InvalidArgumentError(`${quoted(text)} is no port from 1 to 65535`)
+  }
+  return value
+}
+
 export function parseCount(text: string): number {
   const value = Number(text)
   if (!/^\d{1,9}$/.test(text) || value < 1) {

@@ -7,6 +7,7 @@ import { addCreate } from './commands/create.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addExec, addShell } from './commands/exec.ts'
 import { addExport } from './commands/export.ts'
+import { addExpose } from './commands/expose.ts'
 import { addFork } from './commands/fork.ts'
 import { addLs } from './commands/ls.ts'
 import { addMount } from './commands/mount.ts'
@@ -43,6 +44,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addLogs,
     addWait,
     addKill,
+    addExpose,
     addLs,
     addCp,
     addChanges,

@@ -148,6 +148,8 @@ export const limitsSchema = z.strictObject({
   proxyIdleMs: ms(10 * 60_000),
   /** Names that are looked up at one time, of all sandboxes. The threads that do it are those that read files. */
   maxLookups: z.int().min(1).max(3).default(2),
+  /** From outside to servers inside, at one time. With those to the proxy no more than an agent can hold. */
+  maxPortConnectionsPerSandbox: z.int().min(1).max(64).default(64),
   /** Hosts, with port and outcome, on one sandbox's network trail; half of them for refusals. */
   maxNetworkTrailEntries: count(1_000, 2),
 

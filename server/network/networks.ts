@@ -1,5 +1,6 @@
 import { networkInterfaces } from 'node:os'
 import { type Agent, AgentError } from '../../runtimes/contract/agent.ts'
+import { within } from '../concurrency/within.ts'
 import type { Limits } from '../config/limits.ts'
 import { canonicalAddress } from './address.ts'
 import type { AllowRule } from './allow-list.ts'
@@ -40,7 +41,9 @@ export class Networks {
       maxConnections: this.#limits.maxProxyConnections,
       onConnection: createProxy(outgoing, this.#limits),
     })
-    await within(listening, this.#limits.proxyConnectMs)
+    // An agent that answers other things and not this would hold the start up for ever.
+    const late = () => new AgentError('protocol', 'the agent does not listen for the proxy')
+    await within(listening, this.#limits.proxyConnectMs, late)
   }
 
   /** Of all runs since this server was started. */
@@ -50,20 +53,6 @@ export class Networks {
 
   forget(sandboxId: string): void {
     this.#trails.delete(sandboxId)
-  }
-}
-
-/** An agent that answers other things and not this would hold the start up for ever. */
-async function within(listening: Promise<void>, timeoutMs: number): Promise<void> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    const error = new AgentError('protocol', 'the agent does not listen for the proxy')
-    timer = setTimeout(() => reject(error), timeoutMs)
-  })
-  try {
-    await Promise.race([listening, late])
-  } finally {
-    clearTimeout(timer)
   }
 }
 

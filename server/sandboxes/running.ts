@@ -30,14 +30,32 @@ export class Running {
   /** Called once when it ends, whatever the reason; the end waits for them. */
   readonly atEnd = new Set<() => Promise<void>>()
   readonly #maxCommands: number
+  readonly #maxConnections: number
   #commands = 0
+  #connections = 0
 
   constructor(limits: Limits, parts: RunningParts) {
     this.#maxCommands = parts.limits.commands ?? limits.maxCommandsPerSandbox
+    this.#maxConnections = limits.maxPortConnectionsPerSandbox
     this.limits = parts.limits
     this.parts = parts
     this.sandboxId = parts.sandboxId
     this.agent = parts.agent
+  }
+
+  /** Room for one more connection to a server inside; followed by one `endConnection`. Throws RESOURCE_EXHAUSTED. */
+  beginConnection(): void {
+    if (this.#connections >= this.#maxConnections) {
+      throw new CroftError(
+        'RESOURCE_EXHAUSTED',
+        `sandbox ${this.sandboxId} has ${this.#connections} connections to its ports, which is the limit`,
+      )
+    }
+    this.#connections += 1
+  }
+
+  endConnection(): void {
+    this.#connections -= 1
   }
 
   /** Commands under way. */
