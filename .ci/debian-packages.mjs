@@ -15,6 +15,7 @@ export const debianPackages = [
   { name: 'fuse3', command: 'fusermount3', reason: 'mounts views for a server that is not root' },
   { name: 'git', command: 'git', reason: 'tests and the demo use git inside a view' },
   { name: 'curl', command: 'curl', reason: 'tests fetch through the proxy of a sandbox' },
+  { name: 'patch', command: 'patch', reason: 'tests apply the patches of a sandbox with it' },
   { name: 'make', command: 'make', reason: 'tests build a project inside a view' },
   { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
   { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },

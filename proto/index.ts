@@ -1,6 +1,7 @@
 export * from './gen/sandbox/v1/codebase_pb.ts'
 export * from './gen/sandbox/v1/command_pb.ts'
 export * from './gen/sandbox/v1/common_pb.ts'
+export * from './gen/sandbox/v1/diff_pb.ts'
 export * from './gen/sandbox/v1/file_pb.ts'
 export * from './gen/sandbox/v1/port_pb.ts'
 export * from './gen/sandbox/v1/sandbox_pb.ts'

@@ -5,7 +5,8 @@ import { type ReadPath, textOf } from './view-path.ts'
 
 /** One difference between the view and its base. */
 export interface Change extends ReadPath {
-  readonly kind: 'created' | 'modified' | 'deleted' | 'renamed' | 'mode'
+  /** `mode`: permission bits alone. `type`: another kind of thing, which `changes()` without sides tells as modified. */
+  readonly kind: 'created' | 'modified' | 'deleted' | 'renamed' | 'mode' | 'type'
   /** Where it was before, for `renamed`. */
   readonly from?: string
   readonly rawFrom?: Uint8Array
@@ -13,10 +14,14 @@ export interface Change extends ReadPath {
   readonly sizeBytes: number
   /** Permission bits (07777). */
   readonly mode: number
-  /** The bits before, for `mode` and `modified`. */
+  /** The bits before, for `mode`, `modified` and `type`. */
   readonly oldMode?: number
   /** For `renamed`: the contents changed too. */
   readonly modified?: boolean
+  /** For `renamed`, where sides were given: percent of the larger of the two that is in both. */
+  readonly similarity?: number
+  /** For `type`. */
+  readonly oldType?: EntryKind
 }
 
 export async function listChanges(
@@ -26,7 +31,7 @@ export async function listChanges(
 ): Promise<Change[]> {
   const changes: Change[] = []
   for await (const batch of connection.serverStream(SnapshotService.method.listChanges, { sandboxId }, options)) {
-    for (const change of batch.changes) changes.push(fromWire(change))
+    for (const change of batch.changes) changes.push(changeFromWire(change))
   }
   return changes
 }
@@ -38,9 +43,10 @@ const KINDS: Record<ChangeKind, Change['kind']> = {
   [ChangeKind.DELETED]: 'deleted',
   [ChangeKind.RENAMED]: 'renamed',
   [ChangeKind.MODE]: 'mode',
+  [ChangeKind.TYPE]: 'type',
 }
 
-function fromWire(change: WireChange): Change {
+export function changeFromWire(change: WireChange): Change {
   const kind = KINDS[change.kind]
   return {
     kind,
@@ -50,6 +56,8 @@ function fromWire(change: WireChange): Change {
     type: kindFromWire(change.fileKind),
     sizeBytes: Number(change.size),
     mode: change.mode,
-    ...(kind === 'mode' || kind === 'modified' ? { oldMode: change.oldMode } : {}),
+    ...(kind === 'renamed' && change.similarity > 0 ? { similarity: change.similarity } : {}),
+    ...(kind === 'type' ? { oldType: kindFromWire(change.oldFileKind) } : {}),
+    ...(kind === 'mode' || kind === 'modified' || kind === 'type' ? { oldMode: change.oldMode } : {}),
   }
 }

@@ -6,6 +6,7 @@ import type { Connection } from './client/connection.ts'
 import { SharedConnection } from './client/shared-connection.ts'
 import type { CommandResult } from './command-output.ts'
 import { type Command, Commands, type RunOptions } from './commands.ts'
+import { type DiffOptions, listDifferences, patchStream } from './diff.ts'
 import { FailedPreconditionError, NotFoundError } from './errors.ts'
 import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
 import { type ExposedPort, type ExposeOptions, expose } from './expose.ts'
@@ -169,9 +170,30 @@ export class Sandbox implements AsyncDisposable {
     return new Pty(this.#connection, this.id, options)
   }
 
-  /** Every difference between the view and its base; what the rules hide too. */
-  async changes(options: { readonly signal?: AbortSignal } = {}): Promise<Change[]> {
-    return await listChanges(this.#connection, this.id, options)
+  /**
+   * Every difference between the view and its base, or between two sides; what the rules hide too, unless they are asked
+   * for `as` the sandbox. With a side given, what moved is told by what it contains, else by what was done.
+   */
+  async changes(options: DiffOptions = {}): Promise<Change[]> {
+    const { from, to, as = 'owner' } = options
+    const isWhole = from === undefined && to === undefined && as === 'owner'
+    if (isWhole) return await listChanges(this.#connection, this.id, options)
+    return await listDifferences(this.#connection, this.id, { ...options, as })
+  }
+
+  /**
+   * The same as a patch for `git apply`, and for patch(1) where all of it is text. Not of directories, modes but for
+   * whether a file is a program, and `.git`. Bytes, for files may have any encoding.
+   */
+  async diff(options: DiffOptions = {}): Promise<Buffer> {
+    const pieces: Uint8Array[] = []
+    for await (const piece of this.diffStream(options)) pieces.push(piece)
+    return Buffer.concat(pieces)
+  }
+
+  /** The patch in pieces, for one that may be large. */
+  diffStream(options: DiffOptions = {}): AsyncIterable<Uint8Array> {
+    return patchStream(this.#connection, this.id, options)
   }
 
   /** What the programs in it did with which paths, in all of its runs, and what was refused. */

@@ -2,9 +2,11 @@ import { SnapshotService, type Snapshot as WireSnapshot } from '../proto/index.t
 import type { Connection } from './client/connection.ts'
 import { dateFrom } from './durations.ts'
 
+export type SnapshotId = `snap_${string}`
+
 /** A view as it was at one moment. It stays until it is deleted, whatever becomes of its sandbox and codebase. */
 export interface Snapshot {
-  readonly id: string
+  readonly id: SnapshotId
   /** Empty where it was given none. */
   readonly name: string
   readonly labels: Readonly<Record<string, string>>
@@ -98,7 +100,7 @@ export async function createSnapshot(
 function snapshotFromWire(snapshot: WireSnapshot): Snapshot {
   const createdAt = dateFrom(snapshot.createdAt)
   return {
-    id: snapshot.id,
+    id: snapshot.id as SnapshotId,
     name: snapshot.name,
     labels: snapshot.labels,
     sandboxId: snapshot.sandboxId,

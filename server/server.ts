@@ -8,6 +8,7 @@ import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
 import {
   CodebaseService,
   CommandService,
+  DiffService,
   FileService,
   PortService,
   SandboxService,
@@ -30,6 +31,7 @@ import { Undo } from './concurrency/undo.ts'
 import { ConfigError } from './config/config-error.ts'
 import { mountsOf } from './config/locations.ts'
 import type { Config, ListenAddress } from './config/schema.ts'
+import { diffService } from './diff/diff-service.ts'
 import { fileService } from './files/file-service.ts'
 import { Clock } from './life/clock.ts'
 import { openDataDir } from './life/data-dir.ts'
@@ -37,6 +39,7 @@ import { Idle } from './life/idle.ts'
 import { Networks } from './network/networks.ts'
 import { createLog, type Logger } from './observability/log.ts'
 import { portService } from './ports/port-service.ts'
+import type { SandboxRecord } from './records/record-types.ts'
 import { HostUids } from './sandboxes/host-uids.ts'
 import { MountDirs } from './sandboxes/mount-dirs.ts'
 import { Probes } from './sandboxes/probes.ts'
@@ -45,6 +48,7 @@ import { sandboxService } from './sandboxes/sandbox-service.ts'
 import { Sandboxes } from './sandboxes/sandboxes.ts'
 import { Views } from './sandboxes/views.ts'
 import { Sessions } from './sessions/sessions.ts'
+import { foldSandbox } from './snapshots/fold-sandbox.ts'
 import { snapshotService } from './snapshots/snapshot-service.ts'
 import { Snapshots } from './snapshots/snapshots.ts'
 import { trailService } from './trail/trail-service.ts'
@@ -144,6 +148,9 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(PortService, portService({ sandboxes, limits }))
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
   grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits }))
+  const versionOf = async (sandbox: SandboxRecord, signal: AbortSignal) =>
+    (await foldSandbox(sandbox, signal, { views, store, limits })).hash
+  grpc.add(DiffService, diffService({ sandboxes, snapshots, store, versionOf }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
   undo.add(() => grpc[Symbol.asyncDispose]())

@@ -28,6 +28,7 @@ export const probes = {
   },
   fusermount3: () => trying('fusermount3', ['--version']),
   git: () => trying('git', ['--version']),
+  patch: () => trying('patch', ['--version']),
   python3: () => trying('python3', ['--version']),
   curl: () => trying('curl', ['--version']),
   'node-inside': async () =>

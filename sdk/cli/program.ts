@@ -4,6 +4,7 @@ import { addChanges } from './commands/changes.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addCp } from './commands/cp.ts'
 import { addCreate } from './commands/create.ts'
+import { addDiff } from './commands/diff.ts'
 import { addDoctor } from './commands/doctor.ts'
 import { addExec, addShell } from './commands/exec.ts'
 import { addExport } from './commands/export.ts'
@@ -48,6 +49,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addLs,
     addCp,
     addChanges,
+    addDiff,
     addExport,
     addSnapshot,
     addFork,

@@ -1,6 +1,5 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Change, ChangeKind as ViewChangeKind, ViewHandle } from '../../fs-layer/index.ts'
-import { type Folded, fold } from '../../fs-layer/store/fold.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { ChangeKind, type ChangeSchema, SnapshotContent, type SnapshotService } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
@@ -15,6 +14,7 @@ import { parseLabels } from '../sandboxes/create-request.ts'
 import { sandboxMessage } from '../sandboxes/sandbox-message.ts'
 import type { Sandboxes } from '../sandboxes/sandboxes.ts'
 import type { Views } from '../sandboxes/views.ts'
+import { foldSandbox } from './fold-sandbox.ts'
 import { fork } from './fork.ts'
 import { snapshotMessage } from './snapshot-message.ts'
 import type { Snapshots } from './snapshots.ts'
@@ -30,7 +30,7 @@ export interface SnapshotServiceDependencies {
 
 /** What a sandbox changed, and its export, straight from the view; what it is now, kept, and what is made of that. */
 export function snapshotService(parts: SnapshotServiceDependencies): Handlers<typeof SnapshotService> {
-  const { sandboxes, snapshots, codebases, views, store, limits } = parts
+  const { sandboxes, snapshots, codebases, views, limits } = parts
 
   async function* streamView<T>(id: string, work: (view: ViewHandle) => AsyncIterable<T>): AsyncGenerator<T> {
     const lease = await views.lease(sandboxes.get(id))
@@ -41,22 +41,12 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
     }
   }
 
-  /** What a sandbox shows its owner now, in the store. */
-  async function foldView(sandbox: SandboxRecord, signal: AbortSignal): Promise<Folded> {
-    const lease = await views.lease(sandbox)
-    try {
-      return await fold(store, sandbox.base, lease.view.cut(), { maxFileBytes: limits.maxUploadBytes, signal })
-    } finally {
-      lease.release()
-    }
-  }
-
   return {
     createSnapshot: async ({ sandboxId, name, labels }, { signal }) => {
       const sandbox = sandboxes.get(sandboxId)
       const spec = { name, labels: parseLabels(labels, limits) }
       snapshots.checkNew(name)
-      return snapshotMessage(await snapshots.keep(sandbox, await foldView(sandbox, signal), spec))
+      return snapshotMessage(await snapshots.keep(sandbox, await foldSandbox(sandbox, signal, parts), spec))
     },
 
     getSnapshot: async ({ snapshotId }) => snapshotMessage(snapshots.get(snapshotId)),
@@ -88,7 +78,7 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
       }),
 
     forkSandbox: async (request, { signal }) => {
-      const versionOf = async (sandbox: SandboxRecord) => (await foldView(sandbox, signal)).hash
+      const versionOf = async (sandbox: SandboxRecord) => (await foldSandbox(sandbox, signal, parts)).hash
       return { sandboxes: (await fork(request, { sandboxes, versionOf, limits })).map(sandboxMessage) }
     },
 

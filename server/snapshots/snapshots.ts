@@ -59,9 +59,9 @@ export class Snapshots {
     return await records.snapshots.put({ ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() })
   }
 
-  /** Throws NOT_FOUND, or INVALID_ARGUMENT naming `snapshot_id`. */
-  get(id: string): SnapshotRecord {
-    const record = this.#parts.records.snapshots.get(checkId('snap', id, 'snapshot_id'))
+  /** Throws NOT_FOUND, or INVALID_ARGUMENT naming the field. */
+  get(id: string, field = 'snapshot_id'): SnapshotRecord {
+    const record = this.#parts.records.snapshots.get(checkId('snap', id, field))
     if (record === undefined) throw notFound('snapshot', id)
     return record
   }

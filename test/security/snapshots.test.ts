@@ -87,3 +87,33 @@ test('an id that is no snapshot’s tells nothing', async () => {
     await expect(server.snapshots.publish(id, { name: 'x' })).rejects.toMatchObject({ code })
   }
 })
+
+describe('a diff as the sandbox', () => {
+  const WORDS = /SECRET|\.env|private|seen-only/
+
+  test('tells nothing of what is hidden, and no contents that cannot be read', async () => {
+    const permissions = { '**': 'write', '/private/**': 'none', '/private': 'none', '/seen-only': 'view' } as const
+    const spec = { server, preset: null, permissions, start: false }
+    await using sandbox = await Sandbox.fromLocal(fixture?.project ?? '', spec)
+    const as = { as: 'owner' as const }
+    const lines = Array.from({ length: 50 }, (_, n) => `SECRET ${n}\n`).join('')
+    await sandbox.files.write('seen-only', lines, as)
+    await sandbox.files.mkdir('private', as)
+    await sandbox.files.write('private/file', lines, as)
+    await sandbox.files.write('moves-out', lines.replaceAll('SECRET', 'public'), as)
+    const { id: from } = await sandbox.snapshot()
+    await sandbox.files.write('private/file', 'SECRET changed', as)
+    await sandbox.files.write('seen-only', `${lines}SECRET more\n`, as)
+    await sandbox.files.rename('moves-out', 'private/moved', as)
+
+    expect((await sandbox.diff()).toString()).not.toMatch(WORDS)
+    const patch = (await sandbox.diff({ from })).toString()
+    expect(patch).not.toMatch(WORDS)
+    expect(patch).toContain('deleted file mode 100644')
+    const told = await sandbox.changes({ from, as: 'sandbox' })
+    expect(told.map(({ kind, path }) => `${kind} ${path}`)).toEqual(['deleted moves-out', 'modified seen-only'])
+    const all = await sandbox.changes({ from })
+    expect(all.map(({ path }) => path)).toEqual(['private/file', 'private/moved', 'seen-only'])
+    expect((await sandbox.diff({ from, as: 'owner' })).toString()).toMatch(/SECRET more/)
+  })
+})

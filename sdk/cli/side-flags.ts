@@ -1,0 +1,28 @@
+import { type Command, InvalidArgumentError } from 'commander'
+import type { DiffSide } from '../diff.ts'
+import type { SnapshotId } from '../snapshots.ts'
+
+export interface SideFlags {
+  readonly from?: DiffSide
+  readonly to?: DiffSide
+}
+
+/** What `changes` and `diff` have in common: the two things to compare. */
+export function withSideFlags(command: Command): Command {
+  return command
+    .option('--from <side>', 'base, live or the id of a snapshot (default: base)', parseSide)
+    .option('--to <side>', 'base, live or the id of a snapshot (default: live)', parseSide)
+}
+
+export function sideOptions({ from, to }: SideFlags): SideFlags {
+  return { ...(from === undefined ? {} : { from }), ...(to === undefined ? {} : { to }) }
+}
+
+function parseSide(text: string): DiffSide {
+  if (text === 'base' || text === 'live' || isSnapshotId(text)) return text
+  throw new InvalidArgumentError(`${JSON.stringify(text)} is neither base nor live nor the id of a snapshot`)
+}
+
+function isSnapshotId(text: string): text is SnapshotId {
+  return /^snap_[0-9a-f]{16}$/.test(text)
+}
