@@ -1,23 +1,38 @@
 import { chownSync, readFileSync } from 'node:fs'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { fileURLToPath } from 'node:url'
+import { execa } from 'execa'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { PatternType, Permission, SandboxStatus } from '../../proto/index.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
 import { codebaseWith } from '../fixtures/wire-codebase.ts'
-import { needs } from '../needs.ts'
+import { has, needs } from '../needs.ts'
 
 const NOBODY = 65_534
 
-let dir: string
+const CROFT = fileURLToPath(new URL('../../dist/sdk/cli/main.js', import.meta.url))
 
-beforeEach(async (context) => {
-  // Root only to become somebody else, and to give him a /dev/fuse that he may open.
-  await needs(context, 'root', 'fuse', 'bwrap', 'fusermount3')
+// Root only to become somebody else, and to give him a /dev/fuse that he may open.
+const NEEDS = ['root', 'fuse', 'bwrap', 'fusermount3'] as const
+
+let dir: string
+let server: ServerProcess
+
+beforeAll(async () => {
+  if (!(await has(...NEEDS))) return
   dir = temporaryServerDir()
   chownSync(dir, NOBODY, NOBODY)
+  server = await ServerProcess.startOrdinary(dir)
 })
 
-afterEach(() => removeServerDir(dir))
+afterAll(async () => {
+  if (server === undefined) return
+  const code = await server.end('SIGTERM')
+  removeServerDir(dir)
+  expect(code).toBe(0)
+})
+
+beforeEach((context) => needs(context, ...NEEDS))
 
 function mountsOf({ pid }: { pid: number }): string[] {
   const mountinfo = readFileSync(`/proc/${pid}/mountinfo`, 'utf8')
@@ -26,7 +41,6 @@ function mountsOf({ pid }: { pid: number }): string[] {
 
 describe('a server that is not root', () => {
   it('mounts by fusermount3, and says so and what it cannot do', async () => {
-    await using server = await ServerProcess.startOrdinary(dir)
     const { filesystem, restrictions } = await server.wire.server.getServerInfo({})
     expect(filesystem).toMatchObject({
       device: 'kernel',
@@ -38,10 +52,11 @@ describe('a server that is not root', () => {
       expect.stringContaining('mount_max'),
       expect.stringContaining('no limits of memory, CPU time, processes'),
     ])
+    const { stdout } = await execa('node', [CROFT, 'doctor', '--server', `unix://${server.ready.socket}`])
+    expect(stdout).toMatch(/^NOT POSSIBLE HERE\n- sandboxes run as this server's own user/m)
   })
 
   it('runs, changes, rules, stops, starts and destroys a sandbox, and leaves no mount', async () => {
-    await using server = await ServerProcess.startOrdinary(dir)
     const { wire } = server
     const codebaseId = await codebaseWith(wire, { 'a.txt': 'hello', '.env': 'secret' })
     const { id: sandboxId } = await wire.sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })
@@ -63,11 +78,9 @@ describe('a server that is not root', () => {
     await wire.sandboxes.startSandbox({ sandboxId })
     await wire.sandboxes.destroySandbox({ sandboxId })
     expect(mountsOf(server.ready)).toEqual([])
-    expect(await server.end('SIGTERM')).toBe(0)
   })
 
   it('keeps a mount through the death of the filesystem thread', async () => {
-    await using server = await ServerProcess.startOrdinary(dir)
     const { sandboxes } = server.wire
     const codebaseId = await codebaseWith(server.wire, { 'a.txt': 'hello' })
     const { id: sandboxId } = await sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })
@@ -80,8 +93,29 @@ describe('a server that is not root', () => {
     expect(mountsOf(server.ready)).toEqual([])
   })
 
+  it('is out of reach from inside, although programs there have its user on the host', async () => {
+    const { sandboxes, server: about } = server.wire
+    const codebaseId = await codebaseWith(server.wire, { a: '' })
+    const start = async () => (await sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })).id
+    const [sandboxId, other] = [await start(), await start()]
+    const run = async (command: string, id = sandboxId) => (await sandboxes.exec({ sandboxId: id, command })).stdout
+    await run('echo secret > /tmp/s; echo secret > s', other)
+    const { pid } = server.ready
+    const attacks = [
+      `ls -A ${dir} /proc/${pid} /proc/1/root 2>/dev/null`,
+      `cat /proc/cmdline /proc/keys /tmp/s /workspace/s 2>/dev/null`,
+      `chmod 777 /proc/cmdline /proc/1 /etc/passwd 2>/dev/null && echo changed`,
+      `find / -xdev -writable -type f 2>/dev/null | grep -v -e ^/workspace -e ^/proc -e ^/dev`,
+      `cat /proc/net/unix | tail -n +2`,
+      `kill -9 ${pid} 2>/dev/null && echo killed; kill -9 -1`,
+    ]
+    for (const attack of attacks) expect(await run(attack)).toBe('')
+    expect(await run('cat s', other)).toBe('secret\n')
+    expect((await about.getServerInfo({})).pid).toBe(pid)
+    for (const id of [sandboxId, other]) await sandboxes.destroySandbox({ sandboxId: id })
+  })
+
   it('refuses the limits that it cannot hold, by name', async () => {
-    await using server = await ServerProcess.startOrdinary(dir)
     const codebaseId = await codebaseWith(server.wire, { a: '' })
     const asked = server.wire.sandboxes.createSandbox({ codebaseId, resources: { memoryBytes: 1n << 28n } })
     expect(await refusal(asked)).toMatchObject({ code: 'UNIMPLEMENTED', field: 'resources.memory_bytes' })

@@ -23,7 +23,7 @@ beforeAll(async () => {
 
 afterAll(() => house?.dispose())
 
-beforeEach((context) => needs(context, 'bwrap', 'cc', 'python3'))
+beforeEach((context) => needs(context, 'bwrap', 'cc', 'python3', 'git'))
 
 function inside(name: SeccompName): Agent {
   const agent = agents.get(name)
