@@ -2,28 +2,12 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, lstat, mkdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
-import { type BwrapHost, HOME, INSIDE_GID, INSIDE_UID } from './plan.ts'
+import { BOOT_ID, etcFiles } from './etc.ts'
+import type { BwrapHost } from './plan.ts'
 import { findHiddenProc } from './proc.ts'
 
 /** Of the host's `/etc`, these show as they are: they are public, and without them programs and TLS fail. */
 const ETC_BINDS = ['/etc/alternatives', '/etc/ssl/certs'] as const
-const ETC_COPIES = [
-  'ld.so.cache',
-  'ld.so.conf',
-  'localtime',
-  'ssl/openssl.cnf',
-  'services',
-  'protocols',
-  'mime.types',
-] as const
-
-/**
- * The same in every sandbox of every host, so that they tell nothing: neither where a program runs nor whether it has
- * run here before.
- */
-const MACHINE_ID = 'c20f7000000040008000000000000001'
-const BOOT_ID = 'c20f7000-0000-4000-8000-000000000002'
-
 const TOP_LEVEL = ['/bin', '/sbin', '/lib', '/lib32', '/lib64', '/libx32'] as const
 
 /**
@@ -68,9 +52,11 @@ async function writeFiles(stateDir: string, mountPoints: readonly string[], agen
   try {
     // Modes are set, not asked for: the umask is the server's.
     await makeReadable(making)
-    await makeReadable(join(making, 'etc/ssl'))
     for (const path of mountPoints) await makeReadable(join(making, path))
-    for (const [name, content] of files) await makeFile(join(making, 'etc', name), content, 0o444)
+    for (const [name, content] of files) {
+      await makeReadable(dirname(join(making, 'etc', name)))
+      await makeFile(join(making, 'etc', name), content, 0o444)
+    }
     await makeFile(join(making, 'boot-id'), bootId, 0o444)
     await makeReadable(join(making, 'empty'))
     await makeReadable(join(making, 'process-1'))
@@ -93,28 +79,4 @@ async function makeReadable(directory: string): Promise<void> {
 async function makeFile(path: string, content: Buffer, mode: number): Promise<void> {
   await writeFile(path, content)
   await chmod(path, mode)
-}
-
-async function etcFiles(): Promise<Map<string, Buffer>> {
-  const files = new Map<string, Buffer>()
-  const put = (name: string, ...lines: string[]) =>
-    files.set(name, Buffer.from(lines.map((line) => `${line}\n`).join('')))
-  put(
-    'passwd',
-    'root:x:0:0:root:/nonexistent:/usr/sbin/nologin',
-    `croft:x:${INSIDE_UID}:${INSIDE_GID}::${HOME}:/bin/sh`,
-    'nobody:x:65534:65534:nobody:/nonexistent:/usr/sbin/nologin',
-  )
-  put('group', 'root:x:0:', `croft:x:${INSIDE_GID}:`, 'nogroup:x:65534:')
-  put('hosts', '127.0.0.1 localhost', '::1 localhost')
-  put('nsswitch.conf', 'passwd: files', 'group: files', 'hosts: files dns', 'services: files', 'protocols: files')
-  put('resolv.conf')
-  put('machine-id', MACHINE_ID)
-  put('shells', '/bin/sh', '/bin/bash')
-  put('profile', 'export PATH="${PATH:-/usr/local/bin:/usr/bin:/bin}"')
-  for (const name of ETC_COPIES) {
-    const path = join('/etc', name)
-    if (existsSync(path)) files.set(name, await readFile(path))
-  }
-  return files
 }
