@@ -11,6 +11,10 @@ const EXIT_FAILED = 1
 /** The command line is wrong. */
 const EXIT_USAGE = 2
 
+// Whoever read the log may go (a terminal that is closed). There is nobody to tell of it then, and each attempt would be
+// the next such error: the server goes on without.
+process.stderr.on('error', () => undefined)
+
 process.exitCode = await run(process.argv.slice(2))
 
 async function run(args: readonly string[]): Promise<number> {
