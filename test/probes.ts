@@ -41,6 +41,8 @@ export const probes = {
   sqlite3: () => trying('sqlite3', ['--version']),
   make: () => trying('make', ['--version']),
   cc: () => trying('cc', ['--version']),
+  /** Of the compiler: address and undefined behaviour. */
+  sanitizers: () => trying('sh', ['-c', SANITIZED]),
   'stress-ng': () => trying('stress-ng', ['--version']),
   fio: () => trying('fio', ['--version']),
   dbench: () => trying('sh', ['-c', 'command -v dbench']),
@@ -74,6 +76,8 @@ const LOOP_MOUNT = `
   mkfs.ext4 -q -F "$image"
   mount -o loop "$image" /mnt
   umount /mnt`
+
+const SANITIZED = "echo 'int main(void) { return 0; }' | cc -fsanitize=address,undefined -x c - -o /dev/null"
 
 export type Need = keyof typeof probes
 
