@@ -13,6 +13,9 @@ import { describeErrno, EINVAL, type Syscalls } from './syscalls.ts'
  */
 const PLACES = ['/usr/bin/fusermount3', '/bin/fusermount3', '/usr/local/bin/fusermount3'] as const
 
+/** It looks at what it unmounts, and could wait for a mount that nobody serves. */
+const HELPER_MAX_MS = 10_000
+
 /** Whether this process has to ask it. */
 export function needsFusermount(): boolean {
   return process.geteuid?.() !== 0
@@ -30,7 +33,12 @@ export async function mountByFusermount(target: string, name: string): Promise<n
     const options = `rw,nosuid,nodev,fsname=${fsname},subtype=croft,default_permissions`
     const stdio = { stdio: ['ignore', 'ignore', 'pipe', theirs] as ['ignore', 'ignore', 'pipe', 3] }
     const env = { _FUSE_COMMFD: '3' }
-    const said = await execa(program(), ['-o', options, '--', target], { ...stdio, env, reject: false })
+    const said = await execa(program(), ['-o', options, '--', target], {
+      ...stdio,
+      env,
+      reject: false,
+      timeout: HELPER_MAX_MS,
+    })
     if (said.exitCode !== 0) throw new DeviceError('MOUNT_FAILED', `cannot mount on ${target}: ${lastLine(said)}`)
     return receiveDescriptor(ours, target)
   } finally {
@@ -45,7 +53,9 @@ export function unmounting(syscalls: Syscalls): Syscalls['umount'] {
 }
 
 async function unmountByFusermount(target: string): Promise<number> {
-  const { exitCode } = await execa(program(), ['-u', '-z', '--', target], { reject: false, stdio: 'ignore' })
+  const { exitCode } = await execa(program(), ['-u', '-z', '--', target], {
+    ...{ reject: false, stdio: 'ignore', timeout: HELPER_MAX_MS },
+  })
   if (exitCode === 0) return 0
   return isMounted(target) ? constants.errno.EPERM : EINVAL
 }
