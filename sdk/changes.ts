@@ -24,6 +24,27 @@ export interface Change extends ReadPath {
   readonly oldType?: EntryKind
 }
 
+/** One as the server tells it, with what only a program wants to know. */
+export interface DetailedChange {
+  readonly change: Change
+  /** In hex; absent where it is no file, or may not be read. */
+  readonly sha256?: string
+  readonly oldSha256?: string
+  readonly symlinkTarget?: Uint8Array
+  readonly oldSymlinkTarget?: Uint8Array
+}
+
+export function detailedFromWire(change: WireChange): DetailedChange {
+  const { sha256, oldSha256, symlinkTarget, oldSymlinkTarget } = change
+  return {
+    change: changeFromWire(change),
+    ...(sha256.length === 0 ? {} : { sha256: Buffer.from(sha256).toString('hex') }),
+    ...(oldSha256.length === 0 ? {} : { oldSha256: Buffer.from(oldSha256).toString('hex') }),
+    ...(symlinkTarget.length === 0 ? {} : { symlinkTarget }),
+    ...(oldSymlinkTarget.length === 0 ? {} : { oldSymlinkTarget }),
+  }
+}
+
 export async function listChanges(
   connection: Connection,
   sandboxId: string,

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type DiffQuerySchema, DiffService, type DiffSideSchema } from '../proto/index.ts'
 import { type AsOption, principalOf } from './as.ts'
-import { type Change, changeFromWire } from './changes.ts'
+import { type Change, changeFromWire, type DetailedChange, detailedFromWire } from './changes.ts'
 import type { Connection } from './client/connection.ts'
 import { InvalidArgumentError } from './errors.ts'
 import type { SnapshotId } from './snapshots.ts'
@@ -25,6 +25,20 @@ export async function listDifferences(
   const request = { query: queryToWire(sandboxId, options) }
   for await (const batch of connection.serverStream(DiffService.method.listDifferences, request, options)) {
     for (const change of batch.changes) changes.push(changeFromWire(change))
+  }
+  return changes
+}
+
+/** With what it takes to make them elsewhere: what moved is deleted and created. */
+export async function listApplicable(
+  connection: Connection,
+  sandboxId: string,
+  options: DiffOptions,
+): Promise<DetailedChange[]> {
+  const changes: DetailedChange[] = []
+  const request = { query: { ...queryToWire(sandboxId, options), withoutMoves: true } }
+  for await (const batch of connection.serverStream(DiffService.method.listDifferences, request, options)) {
+    changes.push(...batch.changes.map(detailedFromWire))
   }
   return changes
 }

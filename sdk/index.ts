@@ -1,4 +1,6 @@
 /** The SDK of Croft: everything that a program needs, and nothing that happens on import. */
+export { ApplyConflictError, type ApplyOptions, type ApplyResult } from './apply/apply.ts'
+export type { ApplyConflict } from './apply/plan.ts'
 export type { As, AsOption } from './as.ts'
 export type {
   BackgroundCommand,

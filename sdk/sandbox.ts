@@ -1,6 +1,9 @@
 import type { Writable } from 'node:stream'
 import { CodebaseService, SandboxService, SnapshotService, type Sandbox as WireSandbox } from '../proto/index.ts'
 import { throwIfAborted } from './abort.ts'
+import type { ApplyOptions, ApplyResult } from './apply/apply.ts'
+import { applySandbox } from './apply/apply-sandbox.ts'
+import type { AsOption } from './as.ts'
 import { type Change, listChanges } from './changes.ts'
 import type { Connection } from './client/connection.ts'
 import { SharedConnection } from './client/shared-connection.ts'
@@ -278,6 +281,30 @@ export class Sandbox implements AsyncDisposable {
     const call = { deadlineMs: null }
     const { sandboxes } = await this.#connection.unary(SnapshotService.method.forkSandbox, request, call)
     return sandboxes.map((sandbox) => new Sandbox({ sandbox, onDispose: 'kill' }, this.#shared.share()))
+  }
+
+  /**
+   * Makes in a local folder what the sandbox changed since the upload: each file whole or not at all, and never by way of
+   * a link. What the rules hide stays as it is. Rejects with an `ApplyConflictError`, before anything is done, where the
+   * folder has changed too, unless `onConflict` says otherwise; `dryRun` only tells.
+   */
+  async apply(folder: string, options: ApplyOptions & AsOption = {}): Promise<ApplyResult> {
+    return await applySandbox(this.#connection, await this.info(), folder, options)
+  }
+
+  /**
+   * Makes what the sandbox is now the version of its codebase, what the rules hide too. Rejects with a
+   * `FailedPreconditionError` where the codebase has another version than the sandbox began with, unless `force` is set.
+   */
+  async publish({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
+    const snapshot = await this.snapshot({ labels: { 'croft.for': 'publish' } })
+    try {
+      const ifRootHash = force ? new Uint8Array() : Buffer.from(snapshot.baseRootHash, 'hex')
+      const request = { snapshotId: snapshot.id, codebaseId: this.codebaseId, ifRootHash }
+      await this.#connection.unary(SnapshotService.method.publishSnapshot, request)
+    } finally {
+      await this.#connection.unary(SnapshotService.method.deleteSnapshot, { snapshotId: snapshot.id })
+    }
   }
 
   /** What it takes of its quota now: what it has added or changed, in bytes and inodes. */

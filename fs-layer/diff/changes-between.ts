@@ -33,6 +33,8 @@ export interface DiffOptions {
   readonly isSeen?: ((path: ByteString) => boolean) | undefined
   /** Of what is seen: whether its contents may be told, and compared with others'. Absent: all may. */
   readonly isRead?: ((path: ByteString) => boolean) | undefined
+  /** Default true. False: what moved is deleted and created, each file by itself. */
+  readonly moves?: boolean
   readonly signal?: AbortSignal | undefined
 }
 
@@ -81,6 +83,7 @@ class Sides {
   }
 
   async changes(): Promise<TreeChange[]> {
+    if (this.#options.moves === false) return [...this.#changes, ...this.#gone.map(deleted), ...this.#come.map(created)]
     const { isSeen } = this.#options
     const expand = (place: Place<DirectoryEntry>) => this.#below(place)
     const { moves, gone, come } =
@@ -116,7 +119,7 @@ class Sides {
 
   /** A directory goes in as a whole where all of it is seen, else with what is. */
   #addPlace(side: Place[], place: Place): void {
-    if (this.#options.isSeen === undefined) {
+    if (this.#options.isSeen === undefined && this.#options.moves !== false) {
       this.#note()
       side.push(place)
       return

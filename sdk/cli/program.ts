@@ -1,4 +1,5 @@
 import { Command } from 'commander'
+import { addApply } from './commands/apply.ts'
 import { addKill, addLogs, addPs, addWait } from './commands/background.ts'
 import { addChanges } from './commands/changes.ts'
 import { addCompletion } from './commands/completion.ts'
@@ -50,6 +51,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addCp,
     addChanges,
     addDiff,
+    addApply,
     addExport,
     addSnapshot,
     addFork,

@@ -33,9 +33,11 @@ export function diffService(parts: DiffServiceDependencies): Handlers<typeof Dif
         isSeen: (path: string) => levelOf(path) >= VIEW,
         isRead: (path: string) => levelOf(path) >= READ,
       }
-      const changes = await changesBetween(store, from, to, { ...hidden, signal })
+      const moves = query?.withoutMoves !== true
+      const changes = await changesBetween(store, from, to, { ...hidden, moves, signal })
+      const isRead = hidden?.isRead ?? (() => true)
       for (let at = 0; at < changes.length; at += CHANGES_AT_ONCE) {
-        yield { changes: changes.slice(at, at + CHANGES_AT_ONCE).map(treeChangeMessage) }
+        yield { changes: changes.slice(at, at + CHANGES_AT_ONCE).map((change) => treeChangeMessage(change, isRead)) }
       }
     },
 

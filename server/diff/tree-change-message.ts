@@ -1,12 +1,16 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { TreeChange } from '../../fs-layer/diff/changes-between.ts'
 import { isSame } from '../../fs-layer/diff/walk.ts'
+import type { ByteString } from '../../fs-layer/protocol/filesystem.ts'
 import type { TreeEntry } from '../../fs-layer/store/objects.ts'
 import { ChangeKind, type ChangeSchema } from '../../proto/index.ts'
 import { FILE_KINDS } from '../files/file-entry.ts'
 import { pathBytes } from '../files/view-path.ts'
 
-export function treeChangeMessage(change: TreeChange): MessageInitShape<typeof ChangeSchema> {
+export function treeChangeMessage(
+  change: TreeChange,
+  isRead: (path: ByteString) => boolean,
+): MessageInitShape<typeof ChangeSchema> {
   const entry = change.kind === 'deleted' ? change.before : change.after
   const message = {
     kind: KINDS[change.kind],
@@ -14,6 +18,7 @@ export function treeChangeMessage(change: TreeChange): MessageInitShape<typeof C
     fileKind: FILE_KINDS[entry.kind],
     size: BigInt(sizeOf(entry)),
     mode: entry.mode,
+    ...(isRead(change.path) ? contentsOf(change) : {}),
   }
   if (change.kind === 'created' || change.kind === 'deleted') return message
   const { before, after } = change
@@ -32,6 +37,17 @@ const KINDS = {
   mode: ChangeKind.MODE,
   type: ChangeKind.TYPE,
 } as const
+
+function contentsOf(change: TreeChange) {
+  const before = change.kind === 'created' ? null : change.before
+  const after = change.kind === 'deleted' ? null : change.after
+  return {
+    ...(after?.kind === 'file' ? { sha256: Buffer.from(after.hash, 'hex') } : {}),
+    ...(before?.kind === 'file' ? { oldSha256: Buffer.from(before.hash, 'hex') } : {}),
+    ...(after?.kind === 'symlink' ? { symlinkTarget: pathBytes(after.target) } : {}),
+    ...(before?.kind === 'symlink' ? { oldSymlinkTarget: pathBytes(before.target) } : {}),
+  }
+}
 
 function sizeOf(entry: TreeEntry): number {
   return entry.kind === 'file' ? entry.size : 0

@@ -6,10 +6,10 @@ import type { Handlers } from '../api/handlers.ts'
 import { codebaseMessage } from '../codebases/codebase-message.ts'
 import type { Codebases } from '../codebases/codebases.ts'
 import type { Limits } from '../config/limits.ts'
-import { invalid } from '../errors/croft-error.ts'
+import { CroftError, invalid } from '../errors/croft-error.ts'
 import { FILE_KINDS, parsePrincipal } from '../files/file-entry.ts'
 import { pathBytes } from '../files/view-path.ts'
-import type { SandboxRecord } from '../records/record-types.ts'
+import type { CodebaseRecord, SandboxRecord } from '../records/record-types.ts'
 import { parseLabels } from '../sandboxes/create-request.ts'
 import { sandboxMessage } from '../sandboxes/sandbox-message.ts'
 import type { Sandboxes } from '../sandboxes/sandboxes.ts'
@@ -66,14 +66,17 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
       return snapshots.use(snapshotId, async ({ root }) => sandboxMessage(await sandboxes.restore(sandboxId, root)))
     },
 
-    publishSnapshot: async ({ snapshotId, codebaseId, name, ownerId }) =>
+    publishSnapshot: async ({ snapshotId, codebaseId, name, ownerId, ifRootHash }) =>
       snapshots.use(snapshotId, async ({ root }) => {
         if (codebaseId !== '' && name !== '')
           throw invalid('name', 'is for a new codebase, and `codebase_id` names one')
         const record =
           codebaseId === ''
             ? await codebases.create(name, ownerId, root)
-            : await codebases.change(codebaseId, async () => root)
+            : await codebases.change(codebaseId, async (current) => {
+                checkVersion(current, ifRootHash)
+                return root
+              })
         return codebaseMessage(record, codebases.rootOf(record))
       }),
 
@@ -93,6 +96,13 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
       for await (const data of streamView(sandboxId, (view) => view.exportTar(options))) yield { data }
     },
   }
+}
+
+/** Nobody's version is dropped unseen. */
+function checkVersion({ id, root }: CodebaseRecord, wanted: Uint8Array): void {
+  if (wanted.length === 0 || Buffer.from(wanted).toString('hex') === root) return
+  const text = `codebase ${id} has another version now: begin with that, or do without if_root_hash`
+  throw new CroftError('FAILED_PRECONDITION', text, { field: 'if_root_hash', reason: 'codebase_changed' })
 }
 
 const CHANGE_KINDS: Readonly<Record<ViewChangeKind, ChangeKind>> = {
