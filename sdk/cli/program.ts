@@ -1,6 +1,7 @@
 import { Command } from 'commander'
 import { addApply } from './commands/apply.ts'
 import { addKill, addLogs, addPs, addWait } from './commands/background.ts'
+import { addBench } from './commands/bench.ts'
 import { addChanges } from './commands/changes.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addCp } from './commands/cp.ts'
@@ -64,6 +65,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addPresets,
     addServe,
     addDoctor,
+    addBench,
     addCompletion,
   ]
   for (const addCommand of add) addCommand(program)

@@ -2,6 +2,7 @@
 import { chmodSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
+import { execSuite } from './exec/suite.ts'
 import { fsSuite } from './fs/suite.ts'
 import { limitsSuite } from './limits/suite.ts'
 import { type Options, parseOptions, type SuiteName, USAGE, UsageError } from './options.ts'
@@ -16,6 +17,7 @@ import type { Suite } from './suite.ts'
 
 const SUITE_OF: Record<SuiteName, Suite> = {
   fs: fsSuite,
+  exec: execSuite,
   service: serviceSuite,
   limits: limitsSuite,
   policy: policySuite,

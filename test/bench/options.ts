@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { VARIANTS } from './fs/variant.ts'
 
-export const SUITES = ['fs', 'service', 'limits', 'policy', 'store'] as const
+export const SUITES = ['fs', 'exec', 'service', 'limits', 'policy', 'store'] as const
 export type SuiteName = (typeof SUITES)[number]
 
 export const USAGE = `Usage: npm run bench -- [SUITE…] [options]

@@ -1,14 +1,10 @@
+export { percentile } from '../../../sdk/bench/percentile.ts'
+
 /** The middle of the sorted values, or the mean of the two in the middle. NaN of none. */
 export function median(samples: readonly number[]): number {
   const sorted = samples.toSorted((a, b) => a - b)
   const upper = sorted[sorted.length >> 1] ?? Number.NaN
   return sorted.length % 2 === 1 ? upper : ((sorted[(sorted.length >> 1) - 1] ?? Number.NaN) + upper) / 2
-}
-
-/** The least sample that at least `percent` of them do not exceed. NaN of none. */
-export function percentile(samples: readonly number[], percent: number): number {
-  const sorted = samples.toSorted((a, b) => a - b)
-  return sorted[Math.max(0, Math.ceil((sorted.length * percent) / 100) - 1)] ?? Number.NaN
 }
 
 /** NaN of none. */

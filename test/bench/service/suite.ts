@@ -3,7 +3,6 @@ import { hasProgram } from '../fs/variants.ts'
 import { latencySection } from '../report/latency-section.ts'
 import type { Figure, Section } from '../report/section.ts'
 import { type Bench, isChosen } from '../suite.ts'
-import { measureCommands } from './commands.ts'
 import { makeFolder } from './folder.ts'
 import { measureFiles, measureLife } from './life.ts'
 import { measureIdle, measureRestart } from './many.ts'
@@ -32,7 +31,6 @@ const NOTES = [
 
 const PARTS: Record<string, (bench: Bench, running: ServerProcess, codebase: string) => Promise<Figure[]>> = {
   life: measureLife,
-  commands: measureCommands,
   files: measureFiles,
   idle: measureIdle,
 }
