@@ -9,6 +9,7 @@ import { existsSync, readdirSync } from 'node:fs'
  */
 export const debianPackages = [
   { name: 'bubblewrap', command: 'bwrap', reason: 'the default runtime' },
+  { name: 'slirp4netns', command: 'slirp4netns', reason: 'the whole network for a sandbox that asks for it' },
   { name: 'gcc', command: 'cc', reason: 'compiles the agent; tests compile a program inside a sandbox' },
   { name: 'libc6-dev', library: 'libc.a', reason: 'the agent is linked statically' },
   { name: 'libfuse2', library: 'libfuse.so.2', reason: 'the fuse-native device loads it' },
@@ -16,6 +17,7 @@ export const debianPackages = [
   { name: 'git', command: 'git', reason: 'tests and the demo use git inside a view' },
   { name: 'curl', command: 'curl', reason: 'tests fetch through the proxy of a sandbox' },
   { name: 'patch', command: 'patch', reason: 'tests apply the patches of a sandbox with it' },
+  { name: 'iproute2', command: 'ip', reason: 'tests put another machine beside the host' },
   { name: 'make', command: 'make', reason: 'tests build a project inside a view' },
   { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
   { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },

@@ -30,6 +30,12 @@ export const probes = {
   git: () => trying('git', ['--version']),
   patch: () => trying('patch', ['--version']),
   python3: () => trying('python3', ['--version']),
+  slirp4netns: async () => {
+    if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun'
+    return trying('slirp4netns', ['--version'])
+  },
+  /** A network namespace with a cable to it, both gone at its end. */
+  ip: () => trying('unshare', ['--net', 'ip', 'link', 'add', 'name', 'here', 'type', 'veth', 'peer', 'name', 'there']),
   curl: () => trying('curl', ['--version']),
   'node-inside': async () =>
     ['/usr/bin/node', '/usr/local/bin/node'].some((path) => existsSync(path)) ? undefined : 'Node is not below /usr',

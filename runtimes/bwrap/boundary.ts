@@ -9,6 +9,8 @@ export interface Boundary {
   readonly pid: number
   readonly stream: Duplex
   readonly ended: Promise<Ended>
+  /** Of process 1 inside, on the host, while there is one. */
+  initPid(): number | undefined
   stop(): Promise<void>
 }
 
@@ -39,6 +41,7 @@ export function startBoundary(file: string, argv: string[], inherited: number[],
   })
   const { pid } = subprocess
   return {
+    initPid: () => (pid === undefined ? undefined : childrenOf(pid)[0]),
     // Where the start itself failed there is none, and `ended` says why.
     pid: pid ?? 0,
     stream,

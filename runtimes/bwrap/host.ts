@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs'
 import { chmod, lstat, mkdir, readFile, readlink, rename, rm, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { BOOT_ID, etcFiles } from './etc.ts'
+import { NAME_SERVER } from './full-network.ts'
 import type { BwrapHost } from './plan.ts'
 import { findHiddenProc } from './proc.ts'
 
@@ -27,6 +28,7 @@ export async function readHost(stateDir: string, agentPath: string): Promise<Bwr
   return {
     ...{ links, directories, etcBinds },
     etcDir: join(made, 'etc'),
+    resolvConf: join(made, 'resolv.conf'),
     proc: {
       hidden: findHiddenProc(),
       closedFile: join(made, 'closed'),
@@ -41,9 +43,10 @@ export async function readHost(stateDir: string, agentPath: string): Promise<Bwr
 async function writeFiles(stateDir: string, mountPoints: readonly string[], agent: Buffer): Promise<string> {
   const files = await etcFiles()
   const bootId = Buffer.from(`${BOOT_ID}\n`)
+  const resolvConf = Buffer.from(`nameserver ${NAME_SERVER}\n`)
   const hash = createHash('sha256')
   for (const [name, content] of files) hash.update(`${name}\0${content.length}\0`).update(content)
-  hash.update(mountPoints.join('\0')).update(bootId).update(agent)
+  hash.update(mountPoints.join('\0')).update(bootId).update(resolvConf).update(agent)
   const target = join(stateDir, `made-${hash.digest('hex').slice(0, 16)}`)
   if (existsSync(target)) return target
 
@@ -58,6 +61,7 @@ async function writeFiles(stateDir: string, mountPoints: readonly string[], agen
       await makeFile(join(making, 'etc', name), content, 0o444)
     }
     await makeFile(join(making, 'boot-id'), bootId, 0o444)
+    await makeFile(join(making, 'resolv.conf'), resolvConf, 0o444)
     await makeReadable(join(making, 'empty'))
     await makeReadable(join(making, 'process-1'))
     await makeFile(join(making, 'process-1/exe'), agent, 0o555)

@@ -21,6 +21,7 @@ const HOST: BwrapHost = {
   directories: ['/lib'],
   etcDir: '/state/etc',
   etcBinds: ['/etc/ssl/certs'],
+  resolvConf: '/state/resolv.conf',
   proc: {
     hidden: { files: ['keys'], directories: ['fs'] },
     closedFile: '/state/closed',
@@ -45,6 +46,12 @@ describe('the plan of a bwrap sandbox', () => {
     }
     expect(pairs(args, '--cap-drop')).toEqual(['ALL'])
     expect(args).not.toContain('--share-net')
+  })
+
+  it('has a name server where it has the whole network', () => {
+    const full = planBwrap({ ...SPEC, network: { mode: 'full' } }, HOST)
+    expect(full.join(' ')).toContain('--ro-bind /state/resolv.conf /etc/resolv.conf')
+    expect(planBwrap(SPEC, HOST).join(' ')).not.toContain('resolv')
   })
 
   it('binds nothing writable but the view', () => {

@@ -12,6 +12,8 @@ export interface BwrapHost {
   /** The generated `/etc`, and what of the host's is bound into it. */
   readonly etcDir: string
   readonly etcBinds: readonly string[]
+  /** Of sandboxes that have the whole network. */
+  readonly resolvConf: string
   readonly proc: ProcSources
 }
 
@@ -51,6 +53,7 @@ export function planBwrap(spec: LaunchSpec, host: BwrapHost, options: BwrapPlanO
     ...host.directories.flatMap((path) => ['--ro-bind', path, path]),
     ...['--ro-bind', host.etcDir, '/etc'],
     ...host.etcBinds.flatMap((path) => ['--ro-bind', path, path]),
+    ...(spec.network.mode === 'full' ? ['--ro-bind', host.resolvConf, '/etc/resolv.conf'] : []),
     ...planProc(host.proc),
     ...['--dev', '/dev', '--perms', '1777', '--size', sizes.shm, '--tmpfs', '/dev/shm', '--remount-ro', '/dev'],
     ...['--perms', '1777', '--size', sizes.tmp, '--tmpfs', '/tmp'],

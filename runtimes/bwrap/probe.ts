@@ -4,6 +4,7 @@ import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import type { Capabilities, Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
+import { lackOfFullNetwork } from './full-network.ts'
 
 export interface ProbeOptions {
   readonly bwrapPath: string
@@ -41,15 +42,27 @@ export async function probeBwrap(options: ProbeOptions, dependencies: ProbeDepen
   if (!existsSync(options.agentPath)) return no(`the agent is not built (${options.agentPath}): npm run setup`)
   try {
     const version = (await execa(options.bwrapPath, ['--version'])).stdout.replace(/^bubblewrap /, '')
-    await launchOnce(options.stateDir, dependencies.launch)
-    return { available: true, version, capabilities: await dependencies.capabilities() }
+    await launchOnce(options.stateDir, dependencies.launch, 'off')
+    const capabilities = await dependencies.capabilities()
+    const networkFull = lackOfFullNetwork() ?? (await whyNot(launchOnce(options.stateDir, dependencies.launch, 'full')))
+    if (networkFull === undefined) return { available: true, version, capabilities }
+    return { available: true, version, capabilities: { ...capabilities, networkFull: false }, lacks: { networkFull } }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
     return no(`${message}${remedyFor(message)}`)
   }
 }
 
-async function launchOnce(stateDir: string, launch: ProbeDependencies['launch']): Promise<void> {
+async function whyNot(launch: Promise<void>): Promise<string | undefined> {
+  try {
+    await launch
+    return undefined
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error)
+  }
+}
+
+async function launchOnce(stateDir: string, launch: ProbeDependencies['launch'], mode: 'off' | 'full'): Promise<void> {
   await mkdir(stateDir, { recursive: true })
   const directory = await mkdtemp(join(stateDir, 'probe-'))
   const view = join(directory, 'view')
@@ -68,7 +81,7 @@ async function launchOnce(stateDir: string, launch: ProbeDependencies['launch'])
       scratchDir: directory,
       hostname: 'probe',
       limits: {},
-      network: { mode: 'off' },
+      network: { mode },
     })
     await sandbox.stop()
   } finally {

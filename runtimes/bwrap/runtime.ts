@@ -15,6 +15,7 @@ import {
 import { canFilterSystemCalls } from '../seccomp/filter.ts'
 import { type Boundary, firstWords, startBoundary } from './boundary.ts'
 import { cpuTimeOfTree } from './cpu-time.ts'
+import { attachFullNetwork, type FullNetwork, lackOfFullNetwork } from './full-network.ts'
 import { readHost } from './host.ts'
 import { AGENT_FD, type BwrapHost, FIRST_GROUP_FD, faultInSpec, planBwrap } from './plan.ts'
 import { probeBwrap } from './probe.ts'
@@ -69,23 +70,35 @@ class BwrapRuntime implements Runtime {
       ...spec.limits,
       ...(spec.limits.pids !== undefined && { pids: spec.limits.pids + OWN_PROCESSES }),
     })
+    const timeoutMs = this.#options.launchTimeoutMs ?? 10_000
     let boundary: Boundary | undefined
+    let network: FullNetwork | undefined
     try {
       signal?.throwIfAborted()
       boundary = this.#start(spec, host, group)
-      await firstWords(boundary, this.#options.launchTimeoutMs ?? 10_000, signal)
+      await firstWords(boundary, timeoutMs, signal)
+      if (spec.network.mode === 'full') network = await this.#attach(boundary, timeoutMs, signal)
     } catch (error) {
       await boundary?.stop()
+      await network?.stop()
       await group?.remove()
       throw error
     }
-    return launched(boundary, group)
+    return launched(boundary, group, network)
   }
 
   async reap({ instance, sandboxIds }: LeftBehind): Promise<void> {
     // Processes end with the server that started them; what can stay is their group.
     const { groups } = await this.#prepare()
     for (const sandboxId of sandboxIds) await groups?.reap(groupName(instance, sandboxId))
+  }
+
+  async #attach(boundary: Boundary, timeoutMs: number, signal: AbortSignal | undefined): Promise<FullNetwork> {
+    const initPid = boundary.initPid()
+    if (initPid === undefined) throw new RuntimeError('failed', 'bwrap', 'it ended before it had a network')
+    const timeout = AbortSignal.timeout(timeoutMs)
+    const until = signal === undefined ? timeout : AbortSignal.any([signal, timeout])
+    return await attachFullNetwork(initPid, { agentPath: this.#agentPath, signal: until })
   }
 
   get #agentPath(): string {
@@ -131,7 +144,7 @@ class BwrapRuntime implements Runtime {
   }
 }
 
-function launched(boundary: Boundary, group: ControlGroup | undefined): Launched {
+function launched(boundary: Boundary, group: ControlGroup | undefined, network: FullNetwork | undefined): Launched {
   let stopping: Promise<void> | undefined
   return {
     stream: boundary.stream,
@@ -140,6 +153,7 @@ function launched(boundary: Boundary, group: ControlGroup | undefined): Launched
     stop() {
       stopping ??= (async () => {
         await boundary.stop()
+        await network?.stop()
         await group?.remove()
       })()
       return stopping
@@ -178,7 +192,7 @@ function capabilitiesOf(groups: ControlGroups | undefined): Capabilities {
     networkOff: true,
     // The same as off: what the agent accepts on the loop-back goes to the server, which decides.
     networkAllowList: true,
-    networkFull: false,
+    networkFull: lackOfFullNetwork() === undefined,
     stats: groups !== undefined,
     systemCallFilter: canFilterSystemCalls(),
   }
@@ -196,7 +210,7 @@ function unsupported({ limits, image, network }: LaunchSpec, can: Capabilities):
       return refuse(`limits.${limit}`, 'the server reads and writes for the sandbox, outside of its groups')
   }
   if (image !== undefined && image !== '') return refuse('image', 'bubblewrap shows the host’s /usr')
-  if (network.mode === 'full') return refuse('network', 'bubblewrap has no network of mode full yet')
+  if (network.mode === 'full' && !can.networkFull) return refuse('network', lackOfFullNetwork() ?? 'it is not there')
   return undefined
 }
 

@@ -32,6 +32,8 @@ export interface Probe {
   readonly reason?: string
   readonly version?: string
   readonly capabilities: Capabilities
+  /** Why some of them are false, and what mends it, where there is more to say than their names do. */
+  readonly lacks?: Readonly<Partial<Record<keyof Capabilities, string>>>
 }
 
 /** What cannot be done is false, and a request that needs it is refused, never ignored. */

@@ -22,7 +22,7 @@ export function restrictionsOf({ isRoot, device, canMount, runtimes }: Circumsta
       )
     }
   }
-  for (const [name, { available, capabilities: can }] of runtimes) {
+  for (const [name, { available, capabilities: can, lacks }] of runtimes) {
     if (!available) continue
     const lacking = [
       ...(can.memoryLimit ? [] : ['memory']),
@@ -32,6 +32,9 @@ export function restrictionsOf({ isRoot, device, canMount, runtimes }: Circumsta
     if (lacking.length > 0) {
       const mend = isRoot ? 'mount the controllers of control groups' : 'run the server as root'
       lines.push(`${name}: no limits of ${lacking.join(', ')}, for no control group can be made; ${mend}`)
+    }
+    if (!can.networkFull && lacks?.networkFull !== undefined) {
+      lines.push(`${name}: no sandbox can have the whole network (an allow-list it can): ${lacks.networkFull}`)
     }
     if (!can.systemCallFilter) lines.push(`${name}: system calls are not filtered, for the kernel has no seccomp`)
   }

@@ -133,7 +133,8 @@ function checkWishes({ image, resources, network }: Wishes, runtime: RuntimeName
     throw unsupported('network.mode', `runtime ${runtime} cannot give sandboxes an allow-list of hosts on this host`)
   }
   if (network.mode === 'full' && !probe.capabilities.networkFull) {
-    throw unsupported('network.mode', `runtime ${runtime} cannot give sandboxes the whole network on this host`)
+    const why = probe.lacks?.networkFull === undefined ? '' : `: ${probe.lacks.networkFull}`
+    throw unsupported('network.mode', `runtime ${runtime} cannot give sandboxes the whole network on this host${why}`)
   }
   if (image !== '' && !probe.capabilities.image) {
     throw unsupported('image', `runtime ${runtime} cannot use images on this host`)

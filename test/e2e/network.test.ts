@@ -104,6 +104,17 @@ describe('a sandbox with an allow-list', () => {
   })
 })
 
+test('a sandbox with the whole network has a device to it, and no proxy', async (context) => {
+  await needs(context, 'slirp4netns')
+  await using sandbox = await Sandbox.create({ ...made, network: 'full' })
+  expect((await sandbox.info()).network).toBe('full')
+  expect((await sandbox.run('grep -c tap0 /proc/net/dev; env | grep -ic proxy')).stdout).toBe('1\n0\n')
+  const byFlag = await croft('run', fixture?.project ?? '', '--network', 'full', '-c', 'grep -c tap0 /proc/net/dev')
+  expect(byFlag).toMatchObject({ exitCode: 0, stdout: '1' })
+  const both = await croft('run', fixture?.project ?? '', '--network', 'full', '--allow', 'a.example', '-c', 'true')
+  expect(both).toMatchObject({ exitCode: 125, stderr: expect.stringContaining('Give one of them') as string })
+})
+
 test('a sandbox without one has no proxy, and an empty trail', async () => {
   const { sandbox } = fixture as SdkSandbox
   expect((await sandbox.run('env | grep -ic proxy; curl -sS --max-time 5 http://127.0.0.1:3128/')).stdout).toBe('0\n')

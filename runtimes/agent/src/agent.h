@@ -188,4 +188,7 @@ void slice_shorten(void);
 /* join.c */
 _Noreturn void join_and_exec(int argc, char **argv);
 
+/* refuse.c */
+_Noreturn void refuse_networks(int argc, char **argv);
+
 #endif

@@ -232,6 +232,7 @@ static rlim_t limit(int argc, char **argv, int at)
 int main(int argc, char **argv)
 {
   if (argc >= 2 && strcmp(argv[1], "join") == 0) join_and_exec(argc, argv);
+  if (argc >= 2 && strcmp(argv[1], "refuse") == 0) refuse_networks(argc, argv);
   long fd = argc >= 2 ? number(argv[1]) : -1;
   if (argc > 4 || fd < 3 || fd > 65535) die(USAGE);
   rlim_t most_files = limit(argc, argv, 2), most_file_bytes = limit(argc, argv, 3);
