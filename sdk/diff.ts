@@ -6,8 +6,11 @@ import type { Connection } from './client/connection.ts'
 import { InvalidArgumentError } from './errors.ts'
 import type { SnapshotId } from './snapshots.ts'
 
-/** What the sandbox began with, what it is now, or a snapshot by its id. */
-export type DiffSide = 'base' | 'live' | SnapshotId
+/**
+ * What the sandbox is based on, what it is now, the version of the codebase that it began with (a fork: that what it was
+ * forked from did), or a snapshot by its id.
+ */
+export type DiffSide = 'base' | 'live' | 'origin' | SnapshotId
 
 export interface DiffOptions extends AsOption {
   /** Default `base`. */
@@ -63,8 +66,8 @@ function queryToWire(sandboxId: string, { from, to, as }: DiffOptions): MessageI
 }
 
 function sideToWire(side: DiffSide, option: 'from' | 'to'): MessageInitShape<typeof DiffSideSchema> {
-  if (side === 'base' || side === 'live') return { side: { case: side, value: {} } }
+  if (side === 'base' || side === 'live' || side === 'origin') return { side: { case: side, value: {} } }
   if (typeof side === 'string' && side.startsWith('snap_')) return { side: { case: 'snapshotId', value: side } }
-  const text = `${option} is ${JSON.stringify(side)}; it must be base, live or the id of a snapshot`
+  const text = `${option} is ${JSON.stringify(side)}; it must be base, live, origin or the id of a snapshot`
   throw new InvalidArgumentError(text, option)
 }

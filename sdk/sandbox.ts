@@ -294,12 +294,13 @@ export class Sandbox implements AsyncDisposable {
 
   /**
    * Makes what the sandbox is now the version of its codebase, what the rules hide too. Rejects with a
-   * `FailedPreconditionError` where the codebase has another version than the sandbox began with, unless `force` is set.
+   * `FailedPreconditionError` where the codebase has another version than the sandbox began with (its own of before, too),
+   * unless `force` is set.
    */
   async publish({ force = false }: { readonly force?: boolean } = {}): Promise<void> {
     const snapshot = await this.snapshot({ labels: { 'croft.for': 'publish' } })
     try {
-      const ifRootHash = force ? new Uint8Array() : Buffer.from(snapshot.baseRootHash, 'hex')
+      const ifRootHash = force ? new Uint8Array() : Buffer.from(snapshot.originRootHash, 'hex')
       const request = { snapshotId: snapshot.id, codebaseId: this.codebaseId, ifRootHash }
       await this.#connection.unary(SnapshotService.method.publishSnapshot, request)
     } finally {

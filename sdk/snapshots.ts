@@ -15,8 +15,10 @@ export interface Snapshot {
   readonly codebaseId: string
   /** SHA-256 of its root, in hex. */
   readonly rootHash: string
-  /** Of what the sandbox had begun with. */
+  /** Of what the sandbox was based on. */
   readonly baseRootHash: string
+  /** Of the version of the codebase of which it is a change, also by way of forks and restored snapshots. */
+  readonly originRootHash: string
   /** Bytes of all files. */
   readonly sizeBytes: number
   /** Files and links. */
@@ -107,6 +109,7 @@ function snapshotFromWire(snapshot: WireSnapshot): Snapshot {
     codebaseId: snapshot.codebaseId,
     rootHash: Buffer.from(snapshot.rootHash).toString('hex'),
     baseRootHash: Buffer.from(snapshot.baseRootHash).toString('hex'),
+    originRootHash: Buffer.from(snapshot.originRootHash).toString('hex'),
     sizeBytes: Number(snapshot.size),
     files: Number(snapshot.fileCount),
     skipped: Number(snapshot.skipped),

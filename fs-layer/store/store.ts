@@ -238,19 +238,20 @@ export class Store extends StoreReader {
     await this.#write([{ key: nameKey(KIND_NAME, name), value: Buffer.from(hash, 'hex') }])
   }
 
-  /** The same for several names, all or none. */
-  async setRoots(names: readonly string[], hash: Hash): Promise<void> {
-    for (const name of names) checkRootName(name)
-    this.rootSync(checkHash(hash))
-    const value = Buffer.from(hash, 'hex')
-    await this.#write(names.map((name) => ({ key: nameKey(KIND_NAME, name), value })))
+  /** The same for several, all or none. */
+  async setRoots(roots: readonly (readonly [name: string, hash: Hash])[]): Promise<void> {
+    for (const [name, hash] of roots) {
+      checkRootName(name)
+      this.rootSync(checkHash(hash))
+    }
+    await this.#write(roots.map(([name, hash]) => ({ key: nameKey(KIND_NAME, name), value: Buffer.from(hash, 'hex') })))
   }
 
   /** A name that is not there is no error. */
-  async deleteRoot(name: string): Promise<void> {
-    checkRootName(name)
+  async deleteRoot(...names: readonly string[]): Promise<void> {
+    for (const name of names) checkRootName(name)
     // Not held back by a full disk: deleting is how room is made.
-    await this.database.write([{ key: nameKey(KIND_NAME, name), value: null }])
+    await this.database.write(names.map((name) => ({ key: nameKey(KIND_NAME, name), value: null })))
   }
 
   async getRoot(name: string): Promise<Hash | undefined> {

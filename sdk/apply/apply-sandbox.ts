@@ -24,7 +24,7 @@ export async function applySandbox(
   const snapshot = await createSnapshot(connection, id, { labels: { 'croft.for': 'apply' }, ...call })
   let reader: string | undefined
   try {
-    const changes = await listApplicable(connection, id, { from: 'base', to: snapshot.id, as, ...call })
+    const changes = await listApplicable(connection, id, { from: 'origin', to: snapshot.id, as, ...call })
     return await applyChanges(folder, changes, read, options)
   } finally {
     if (reader !== undefined) await connection.unary(SandboxService.method.destroySandbox, { sandboxId: reader })

@@ -10,8 +10,8 @@ export interface SideFlags {
 /** What `changes` and `diff` have in common: the two things to compare. */
 export function withSideFlags(command: Command): Command {
   return command
-    .option('--from <side>', 'base, live or the id of a snapshot (default: base)', parseSide)
-    .option('--to <side>', 'base, live or the id of a snapshot (default: live)', parseSide)
+    .option('--from <side>', 'base, live, origin or the id of a snapshot (default: base)', parseSide)
+    .option('--to <side>', 'base, live, origin or the id of a snapshot (default: live)', parseSide)
 }
 
 export function sideOptions({ from, to }: SideFlags): SideFlags {
@@ -19,8 +19,8 @@ export function sideOptions({ from, to }: SideFlags): SideFlags {
 }
 
 function parseSide(text: string): DiffSide {
-  if (text === 'base' || text === 'live' || isSnapshotId(text)) return text
-  throw new InvalidArgumentError(`${JSON.stringify(text)} is neither base nor live nor the id of a snapshot`)
+  if (text === 'base' || text === 'live' || text === 'origin' || isSnapshotId(text)) return text
+  throw new InvalidArgumentError(`${JSON.stringify(text)} is neither base nor live nor origin nor the id of a snapshot`)
 }
 
 function isSnapshotId(text: string): text is SnapshotId {

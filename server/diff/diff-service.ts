@@ -8,6 +8,7 @@ import type { DiffQuery, DiffService, DiffSide } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { parsePrincipal } from '../files/file-entry.ts'
+import { originOf } from '../records/origin.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
 import type { Sandboxes } from '../sandboxes/sandboxes.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -83,6 +84,8 @@ function sideOf(
       return sandbox.base
     case 'live':
       return null
+    case 'origin':
+      return originOf(sandbox)
     default:
       return fallback === 'base' ? sandbox.base : null
   }

@@ -27,6 +27,8 @@ export interface SandboxRecord extends RecordBase {
   readonly codebaseId: string
   /** The version that the view is based on, until another one is restored. */
   readonly base: Hash
+  /** The version that it began with, or that what it was forked from did; absent: `base`. */
+  readonly origin?: Hash
   /** How often one was; its changes since are a delta of their own. Absent: never. */
   readonly restored?: number
   readonly preset: string
@@ -58,7 +60,9 @@ export interface SnapshotRecord extends RecordBase {
   readonly sandboxId: string
   readonly codebaseId: string
   readonly root: Hash
+  /** What the sandbox was based on, and, where that is another one, what it had begun with. */
   readonly base: Hash
+  readonly origin?: Hash
   readonly bytes: number
   readonly files: number
   /** FIFOs and sockets that are not in it. */

@@ -7,6 +7,7 @@ import type { Limits } from '../config/limits.ts'
 import { CroftError, notFound, notRunning, printable } from '../errors/croft-error.ts'
 import { toCroftError } from '../errors/to-croft-error.ts'
 import { checkId, newId } from '../records/ids.ts'
+import { originOf } from '../records/origin.ts'
 import type { Page } from '../records/page.ts'
 import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
@@ -99,7 +100,8 @@ export class Sandboxes implements AsyncDisposable {
   ): Promise<SandboxRecord[]> {
     // Whatever else it is, so that no limit and no rule is left behind.
     const { restored, startedAtMs, stoppedAtMs, error, ...spec } = this.get(id)
-    return await this.#make(count, { ...spec, base, labels: { ...spec.labels, ...labels } })
+    const origin = originOf(spec)
+    return await this.#make(count, { ...spec, base, origin, labels: { ...spec.labels, ...labels } })
   }
 
   async #make(count: number, spec: Omit<SandboxRecord, 'id' | 'sequence' | 'status' | 'createdAtMs'>) {
@@ -112,7 +114,7 @@ export class Sandboxes implements AsyncDisposable {
       const [id, sequence] = [newId('sb'), records.sandboxes.nextSequence()]
       return { ...spec, id, sequence, status: 'pending', createdAtMs }
     })
-    await store.setRoots(made.map(rootName), spec.base)
+    await store.setRoots(made.flatMap(rootsOf))
     await records.sandboxes.putAll(made)
     return made
   }
@@ -127,12 +129,13 @@ export class Sandboxes implements AsyncDisposable {
       if (record.status === 'running') {
         throw new CroftError('FAILED_PRECONDITION', `sandbox ${id} is running: stop it first`, { reason: 'running' })
       }
-      const restored: SandboxRecord = { ...record, base, restored: (record.restored ?? 0) + 1 }
-      await store.setRoots([rootName(restored)], base)
+      const origin = originOf(record)
+      const restored: SandboxRecord = { ...record, base, origin, restored: (record.restored ?? 0) + 1 }
+      await store.setRoots(rootsOf(restored))
       await views.prepare(record, restored)
       await records.sandboxes.put(restored)
       await views.remove(record)
-      await store.deleteRoot(rootName(record))
+      await store.deleteRoot(...rootsOf(record).map(([name]) => name))
       return restored
     })
   }
@@ -192,7 +195,7 @@ export class Sandboxes implements AsyncDisposable {
     networks.forget(id)
     const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
     if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))
-    await store.deleteRoot(rootName(record))
+    await store.deleteRoot(...rootsOf(record).map(([name]) => name))
     await records.sandboxes.delete(id)
   }
 
@@ -271,12 +274,14 @@ export class Sandboxes implements AsyncDisposable {
   }
 }
 
-function baseOf({ codebaseId, root }: SnapshotRecord) {
-  return { codebaseId, base: root }
+function baseOf(snapshot: SnapshotRecord) {
+  return { codebaseId: snapshot.codebaseId, base: snapshot.root, origin: originOf(snapshot) }
 }
 
-function rootName(record: SandboxRecord): string {
-  return `sandbox/${deltaName(record)}`
+/** Names in the store that keep what the sandbox needs. */
+function rootsOf(record: SandboxRecord): (readonly [name: string, hash: Hash])[] {
+  const name = `sandbox/${deltaName(record)}`
+  return [[name, record.base], ...(record.origin === undefined ? [] : [[`${name}/origin`, record.origin] as const])]
 }
 
 function reasonOf(error: unknown): string {

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
 import type { SnapshotSchema } from '../../proto/index.ts'
+import { originOf } from '../records/origin.ts'
 import type { SnapshotRecord } from '../records/record-types.ts'
 
 export function snapshotMessage(record: SnapshotRecord): MessageInitShape<typeof SnapshotSchema> {
@@ -12,6 +13,7 @@ export function snapshotMessage(record: SnapshotRecord): MessageInitShape<typeof
     codebaseId: record.codebaseId,
     rootHash: Buffer.from(record.root, 'hex'),
     baseRootHash: Buffer.from(record.base, 'hex'),
+    originRootHash: Buffer.from(originOf(record), 'hex'),
     size: BigInt(record.bytes),
     fileCount: BigInt(record.files),
     createdAt: timestampFromMs(record.createdAtMs),

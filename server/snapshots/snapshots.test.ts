@@ -53,7 +53,7 @@ it('a name may be as long as the limit, and is no control characters', () => {
 
 it('its version has a name in the store for as long as it is there', async () => {
   const { id } = await keep('one')
-  expect(await rootNames()).toEqual([`snapshot/${id}`])
+  expect(await rootNames()).toEqual([`snapshot/${id}`, `snapshot/${id}/origin`])
   await snapshots.delete(id)
   expect(await rootNames()).toEqual([])
 })

@@ -5,6 +5,7 @@ import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, notFound } from '../errors/croft-error.ts'
 import { checkId, newId } from '../records/ids.ts'
+import { originOf } from '../records/origin.ts'
 import type { Page } from '../records/page.ts'
 import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
@@ -52,8 +53,12 @@ export class Snapshots {
     const { store, records, nowMs } = this.#parts
     const id = newId('snap')
     const { hash, root, skipped } = folded
-    await store.setRoot(rootName(id), hash)
-    const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base }
+    const origin = originOf(of)
+    await store.setRoots([
+      [rootName(id), hash],
+      [originName(id), origin],
+    ])
+    const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin }
     const contents = { root: hash, bytes: root.bytes, files: root.files, skipped }
     const sequence = records.snapshots.nextSequence()
     return await records.snapshots.put({ ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() })
@@ -88,11 +93,15 @@ export class Snapshots {
     const { records, store } = this.#parts
     return this.use(id, async () => {
       await records.snapshots.delete(id)
-      await store.deleteRoot(rootName(id))
+      await store.deleteRoot(rootName(id), originName(id))
     })
   }
 }
 
 function rootName(id: string): string {
   return `snapshot/${id}`
+}
+
+function originName(id: string): string {
+  return `snapshot/${id}/origin`
 }

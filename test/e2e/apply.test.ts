@@ -109,6 +109,22 @@ describe('what a sandbox changed, applied to the folder,', () => {
   })
 })
 
+test('what a fork of a sandbox that was restored changed is applied and published with what came before', async () => {
+  await sandbox.run('echo kept > one; echo 1 > README.md')
+  const { id } = await sandbox.snapshot()
+  await sandbox.run('echo dropped > two')
+  await sandbox.stop()
+  await sandbox.restore(id)
+  const [fork] = (await sandbox.fork()) as [Sandbox]
+  await fork.run('echo 2 > README.md')
+  expect((await fork.changes()).map(({ path }) => path)).toEqual(['README.md'])
+  expect((await fork.changes({ from: 'origin' })).map(({ path }) => path)).toEqual(['README.md', 'one'])
+  expect((await fork.apply(folder)).applied).toHaveLength(2)
+  expect(local('cat README.md one; ls')).toBe('2\nkept\nREADME.md\nbuild\nempty\none\nsrc\n')
+  await fork.publish()
+  await fork.kill()
+})
+
 test('what a sandbox is becomes the version of its codebase, unless that has another one meanwhile', async () => {
   const other = await Sandbox.create({ server, codebase: sandbox.codebaseId, preset: 'development' })
   await sandbox.run('echo one > one')

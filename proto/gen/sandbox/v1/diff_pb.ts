@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/diff.proto.
  */
 export const file_sandbox_v1_diff: GenFile = /*@__PURE__*/
-  fileDesc("ChVzYW5kYm94L3YxL2RpZmYucHJvdG8SCnNhbmRib3gudjEibwoIRGlmZlNpZGUSIQoEYmFzZRgBIAEoCzIRLnNhbmRib3gudjEuRW1wdHlIABIhCgRsaXZlGAIgASgLMhEuc2FuZGJveC52MS5FbXB0eUgAEhUKC3NuYXBzaG90X2lkGAMgASgJSABCBgoEc2lkZSKmAQoJRGlmZlF1ZXJ5EhIKCnNhbmRib3hfaWQYASABKAkSIgoEZnJvbRgCIAEoCzIULnNhbmRib3gudjEuRGlmZlNpZGUSIAoCdG8YAyABKAsyFC5zYW5kYm94LnYxLkRpZmZTaWRlEigKCXByaW5jaXBhbBgEIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsEhUKDXdpdGhvdXRfbW92ZXMYBSABKAgiPgoWTGlzdERpZmZlcmVuY2VzUmVxdWVzdBIkCgVxdWVyeRgBIAEoCzIVLnNhbmRib3gudjEuRGlmZlF1ZXJ5Ij4KF0xpc3REaWZmZXJlbmNlc1Jlc3BvbnNlEiMKB2NoYW5nZXMYASADKAsyEi5zYW5kYm94LnYxLkNoYW5nZSI3Cg9HZXRQYXRjaFJlcXVlc3QSJAoFcXVlcnkYASABKAsyFS5zYW5kYm94LnYxLkRpZmZRdWVyeSIgChBHZXRQYXRjaFJlc3BvbnNlEgwKBGRhdGEYASABKAwytAEKC0RpZmZTZXJ2aWNlElwKD0xpc3REaWZmZXJlbmNlcxIiLnNhbmRib3gudjEuTGlzdERpZmZlcmVuY2VzUmVxdWVzdBojLnNhbmRib3gudjEuTGlzdERpZmZlcmVuY2VzUmVzcG9uc2UwARJHCghHZXRQYXRjaBIbLnNhbmRib3gudjEuR2V0UGF0Y2hSZXF1ZXN0Ghwuc2FuZGJveC52MS5HZXRQYXRjaFJlc3BvbnNlMAFiBnByb3RvMw", [file_sandbox_v1_common, file_sandbox_v1_file, file_sandbox_v1_snapshot]);
+  fileDesc("ChVzYW5kYm94L3YxL2RpZmYucHJvdG8SCnNhbmRib3gudjEilAEKCERpZmZTaWRlEiEKBGJhc2UYASABKAsyES5zYW5kYm94LnYxLkVtcHR5SAASIQoEbGl2ZRgCIAEoCzIRLnNhbmRib3gudjEuRW1wdHlIABIVCgtzbmFwc2hvdF9pZBgDIAEoCUgAEiMKBm9yaWdpbhgEIAEoCzIRLnNhbmRib3gudjEuRW1wdHlIAEIGCgRzaWRlIqYBCglEaWZmUXVlcnkSEgoKc2FuZGJveF9pZBgBIAEoCRIiCgRmcm9tGAIgASgLMhQuc2FuZGJveC52MS5EaWZmU2lkZRIgCgJ0bxgDIAEoCzIULnNhbmRib3gudjEuRGlmZlNpZGUSKAoJcHJpbmNpcGFsGAQgASgOMhUuc2FuZGJveC52MS5QcmluY2lwYWwSFQoNd2l0aG91dF9tb3ZlcxgFIAEoCCI+ChZMaXN0RGlmZmVyZW5jZXNSZXF1ZXN0EiQKBXF1ZXJ5GAEgASgLMhUuc2FuZGJveC52MS5EaWZmUXVlcnkiPgoXTGlzdERpZmZlcmVuY2VzUmVzcG9uc2USIwoHY2hhbmdlcxgBIAMoCzISLnNhbmRib3gudjEuQ2hhbmdlIjcKD0dldFBhdGNoUmVxdWVzdBIkCgVxdWVyeRgBIAEoCzIVLnNhbmRib3gudjEuRGlmZlF1ZXJ5IiAKEEdldFBhdGNoUmVzcG9uc2USDAoEZGF0YRgBIAEoDDK0AQoLRGlmZlNlcnZpY2USXAoPTGlzdERpZmZlcmVuY2VzEiIuc2FuZGJveC52MS5MaXN0RGlmZmVyZW5jZXNSZXF1ZXN0GiMuc2FuZGJveC52MS5MaXN0RGlmZmVyZW5jZXNSZXNwb25zZTABEkcKCEdldFBhdGNoEhsuc2FuZGJveC52MS5HZXRQYXRjaFJlcXVlc3QaHC5zYW5kYm94LnYxLkdldFBhdGNoUmVzcG9uc2UwAWIGcHJvdG8z", [file_sandbox_v1_common, file_sandbox_v1_file, file_sandbox_v1_snapshot]);
 
 /**
  * @generated from message sandbox.v1.DiffSide
@@ -49,6 +49,14 @@ export type DiffSide = Message<"sandbox.v1.DiffSide"> & {
      */
     value: string;
     case: "snapshotId";
+  } | {
+    /**
+     * The version of the codebase that it began with, also where it was forked, or a snapshot was restored, since.
+     *
+     * @generated from field: sandbox.v1.Empty origin = 4;
+     */
+    value: Empty;
+    case: "origin";
   } | { case: undefined; value?: undefined };
 };
 
