@@ -214,7 +214,7 @@ export class Sandbox implements AsyncDisposable {
     return await expose(this.#connection, this.id, port, options)
   }
 
-  /** Which hosts its programs asked for through the proxy, since the server was started, and what came of it. */
+  /** Which hosts its programs asked for through the proxy, in all of its runs, and what came of it. */
   async networkTrail(options: { readonly signal?: AbortSignal } = {}): Promise<NetworkUse[]> {
     return await readNetworkTrail(this.#connection, this.id, options)
   }

@@ -108,7 +108,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const serial = new Serial()
   const snapshots = new Snapshots({ limits }, { store, records, serial, nowMs })
   const codebases = new Codebases({ limits, emptyRoot: await emptyRootOf(store) }, { store, records, serial, nowMs })
-  const networks = new Networks({ limits }, { nowMs })
+  const networks = new Networks({ limits, most: config.network }, { saved: records.networkTrails, nowMs })
   const mountDirs = MountDirs.open(join(mounts, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
@@ -141,7 +141,10 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     SandboxService,
     sandboxService({
       ...{ sandboxes, sessions, views, presets, limits },
-      create: { limits, presets, probe, defaultRuntime: defaultRuntimeOf(config, runtimes), seccomp: config.seccomp },
+      create: {
+        ...{ limits, presets, probe, networks, seccomp: config.seccomp },
+        defaultRuntime: defaultRuntimeOf(config, runtimes),
+      },
     }),
   )
   grpc.add(CommandService, commandService(commands))

@@ -16,6 +16,7 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
   --fs-device DEVICE   how: kernel, fuse-native, or auto, which is the first that works (default)
   --seccomp PROFILE    which system calls sandboxes have: strict, default (default) or off; a
                        request may ask for a stricter one, never for a looser one
+  --network MODE       the most that a sandbox may be given: off, allow-list or full (default)
   --log-level LEVEL    trace, debug, info, warn, error, fatal, silent (default: info)
   --log-format FORMAT  json or text (default: json)
   --idle-exit SECONDS  end when no client was connected and no sandbox ran for so long
@@ -48,6 +49,7 @@ export function parseFlags(args: readonly string[]): Flags {
   if (values['mount-dir'] !== undefined) settings['mountDir'] = values['mount-dir']
   if (values['fs-device'] !== undefined) settings['fs'] = { device: values['fs-device'] }
   if (values.seccomp !== undefined) settings['seccomp'] = values.seccomp
+  if (values.network !== undefined) settings['network'] = values.network
   if (values['log-level'] !== undefined) settings['logLevel'] = values['log-level']
   if (values['log-format'] !== undefined) settings['logFormat'] = values['log-format']
   if (values['idle-exit'] !== undefined) settings['idleExitSeconds'] = wholeNumber('--idle-exit', values['idle-exit'])
@@ -77,6 +79,7 @@ function parse(args: string[]) {
         'mount-dir': { type: 'string' },
         'fs-device': { type: 'string' },
         seccomp: { type: 'string' },
+        network: { type: 'string' },
         'log-level': { type: 'string' },
         'log-format': { type: 'string' },
         'idle-exit': { type: 'string' },

@@ -76,6 +76,7 @@ describe('settings that cannot be', () => {
     ['a limit of nothing', 'limits: { maxSandboxes: 0 }', /`limits.maxSandboxes`/],
     ['host users that end before they begin', 'hostUids: { first: 2000, last: 1999 }', /`hostUids.last`/],
     ['host users that are system users', 'hostUids: { first: 10, last: 1999 }', /`hostUids.first`/],
+    ['a network that there is not', 'network: some', /`network`/],
     ['a device that there is not', 'fs: { device: floppy }', /`fs.device`/],
     ['a list', '- a', /is not a mapping/],
     ['no YAML', 'a: [', /cannot read the settings/],

@@ -54,6 +54,8 @@ export const configSchema = z.strictObject({
   fs: fsSchema.prefault({}),
   /** Which system calls programs have, where a request names nothing; and no request may ask for less of a filter. */
   seccomp: z.enum(SECCOMP_NAMES).default('default'),
+  /** The most that a request may ask for; one that asks for nothing has none. */
+  network: z.enum(['off', 'allow-list', 'full']).default('full'),
   /** The server ends when for so many seconds no client was connected and no sandbox ran. Default: never. */
   idleExitSeconds: z
     .int()

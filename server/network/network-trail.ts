@@ -24,22 +24,32 @@ export class NetworkTrail {
   readonly #made = new Map<string, NetworkUse>()
   readonly #refused = new Map<string, NetworkUse>()
 
-  constructor({ maxEntries }: { maxEntries: number }, { nowMs }: { nowMs: () => number }) {
-    this.#maxEntries = maxEntries
+  /** `before`: what it has from earlier runs. */
+  constructor(options: { maxEntries: number; before?: readonly NetworkUse[] }, { nowMs }: { nowMs: () => number }) {
+    this.#maxEntries = options.maxEntries
     this.#nowMs = nowMs
+    for (const use of options.before ?? []) this.#usesOf(use.outcome).set(keyOf(use), use)
   }
 
   count(host: string, port: number, outcome: NetworkOutcome): void {
-    const uses = outcome === 'connected' ? this.#made : this.#refused
-    const key = `${outcome} ${port} ${host}`
-    const isFull = !uses.has(key) && uses.size >= this.#maxEntries / 2
-    const [at, subject] = isFull ? [outcome, { host: '', port: 0 }] : [key, { host, port }]
+    const uses = this.#usesOf(outcome)
+    const isFull = !uses.has(keyOf({ host, port, outcome, others: false })) && uses.size >= this.#maxEntries / 2
+    const subject = { ...(isFull ? { host: '', port: 0 } : { host, port }), outcome, others: isFull }
+    const key = keyOf(subject)
     const nowMs = this.#nowMs()
-    const before = uses.get(at) ?? { ...subject, outcome, count: 0, firstAtMs: nowMs, lastAtMs: nowMs, others: isFull }
-    uses.set(at, { ...before, count: before.count + 1, lastAtMs: nowMs })
+    const before = uses.get(key) ?? { ...subject, count: 0, firstAtMs: nowMs, lastAtMs: nowMs }
+    uses.set(key, { ...before, count: before.count + 1, lastAtMs: nowMs })
   }
 
   entries(): NetworkUse[] {
     return [...this.#made.values(), ...this.#refused.values()]
   }
+
+  #usesOf(outcome: NetworkOutcome): Map<string, NetworkUse> {
+    return outcome === 'connected' ? this.#made : this.#refused
+  }
+}
+
+function keyOf({ host, port, outcome, others }: Pick<NetworkUse, 'host' | 'port' | 'outcome' | 'others'>): string {
+  return others ? outcome : `${outcome} ${port} ${host}`
 }

@@ -2,7 +2,7 @@
 export const PROXY_PORT = 3128
 
 const PROXY = `http://127.0.0.1:${PROXY_PORT}`
-const DIRECT = 'localhost,127.0.0.1,::1'
+const DIRECT = 'localhost,.localhost,127.0.0.1,0.0.0.0,::1'
 
 /**
  * Variables by which programs find the proxy. `ALL_PROXY` names it as an HTTP proxy too, though it speaks SOCKS 5

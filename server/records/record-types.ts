@@ -3,6 +3,7 @@ import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { LaunchSpec, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
+import type { NetworkUse } from '../network/network-trail.ts'
 import type { SandboxLimits } from '../sandboxes/resource-limits.ts'
 
 /** Times are milliseconds since 1970. `sequence` gives the order in which things were made. */
@@ -67,6 +68,13 @@ export interface SnapshotRecord extends RecordBase {
   readonly files: number
   /** FIFOs and sockets that are not in it. */
   readonly skipped: number
+}
+
+/** As of the sandbox's last stop; `id` is the sandbox's. */
+export interface NetworkTrailRecord {
+  readonly id: string
+  readonly sequence: number
+  readonly uses: readonly NetworkUse[]
 }
 
 export interface SessionRecord extends RecordBase {

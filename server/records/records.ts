@@ -1,6 +1,12 @@
 import { Level } from 'level'
 import { ConfigError } from '../config/config-error.ts'
-import type { CodebaseRecord, SandboxRecord, SessionRecord, SnapshotRecord } from './record-types.ts'
+import type {
+  CodebaseRecord,
+  NetworkTrailRecord,
+  SandboxRecord,
+  SessionRecord,
+  SnapshotRecord,
+} from './record-types.ts'
 import { Table } from './table.ts'
 
 /** What the server must not forget, in one LevelDB, all of it in memory too. */
@@ -9,6 +15,7 @@ export class Records implements AsyncDisposable {
   readonly sandboxes: Table<SandboxRecord>
   readonly sessions: Table<SessionRecord>
   readonly snapshots: Table<SnapshotRecord>
+  readonly networkTrails: Table<NetworkTrailRecord>
   readonly #db: Level<string, unknown>
 
   private constructor(db: Level<string, unknown>, tables: Omit<Records, typeof Symbol.asyncDispose>) {
@@ -17,6 +24,7 @@ export class Records implements AsyncDisposable {
     this.sandboxes = tables.sandboxes
     this.sessions = tables.sessions
     this.snapshots = tables.snapshots
+    this.networkTrails = tables.networkTrails
   }
 
   /** Rejects with `RecordsLocked` while another process has them open: that lock guards the data directory. */
@@ -33,6 +41,7 @@ export class Records implements AsyncDisposable {
       sandboxes: await Table.load<SandboxRecord>(db, 'sandbox'),
       sessions: await Table.load<SessionRecord>(db, 'session'),
       snapshots: await Table.load<SnapshotRecord>(db, 'snapshot'),
+      networkTrails: await Table.load<NetworkTrailRecord>(db, 'network-trail'),
     })
   }
 

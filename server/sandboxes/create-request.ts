@@ -10,6 +10,7 @@ import type { Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
+import type { Networks } from '../network/networks.ts'
 import { type Network, parseNetwork } from '../network/parse-network.ts'
 import { checkId } from '../records/ids.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
@@ -24,6 +25,7 @@ export type SandboxSpec = Pick<
 > & { readonly expiresInMs?: number /** Instead of a codebase. */; readonly snapshotId?: string }
 
 export interface CreateContext {
+  readonly networks: Pick<Networks, 'checkAllowed'>
   readonly limits: Limits
   readonly presets: PresetRegistry
   readonly defaultRuntime: RuntimeName
@@ -44,6 +46,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   if (expiresInMs !== undefined && !(expiresInMs > 0)) throw invalid('expires_in', 'must be more than 0')
 
   const network = parseNetwork(request.network, limits)
+  context.networks.checkAllowed(network)
   const runtime = parseRuntime(request.runtime, context.defaultRuntime)
   const probe = await context.probe(runtime)
   if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)

@@ -59,6 +59,7 @@ export async function launch(
     const probe = await probes.of(runtime.name)
     const inForce = probe === undefined ? sandbox.limits : limitsInForce(sandbox.limits, limits, probe.capabilities)
     const network = sandbox.network ?? { mode: 'off' }
+    networks.checkAllowed(network)
     const launched = await runtime.launch({
       sandboxId: sandbox.id,
       instance,
@@ -101,7 +102,7 @@ export async function launch(
  */
 export async function teardown(
   { sandboxId, hostUid, launched, agent, view }: RunningParts,
-  { mountDirs, hostUids, log }: LaunchDependencies,
+  { mountDirs, hostUids, networks, log }: LaunchDependencies,
 ): Promise<unknown> {
   let notDurable: unknown
   const undo = new Undo()
@@ -116,6 +117,7 @@ export async function teardown(
     }),
   )
   undo.add(() => launched.stop())
+  undo.add(() => networks.save(sandboxId))
   undo.add(() => agent.close())
   await undo.run((err) => log.error({ err, sandbox: sandboxId }, 'cannot clean up after a sandbox'))
   return notDurable

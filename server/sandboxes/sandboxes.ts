@@ -192,7 +192,7 @@ export class Sandboxes implements AsyncDisposable {
     const { id } = record
     const { records, views, store, networks } = this.#parts
     await views.remove(record)
-    networks.forget(id)
+    await networks.forget(id)
     const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
     if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))
     await store.deleteRoot(...rootsOf(record).map(([name]) => name))

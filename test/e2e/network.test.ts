@@ -73,7 +73,7 @@ describe('a sandbox with an allow-list', () => {
     for (const name of ['HTTP_PROXY', 'https_proxy', 'ALL_PROXY', 'npm_config_https_proxy']) {
       expect(stdout).toContain(`\n${name}=http://127.0.0.1:3128\n`)
     }
-    expect(stdout).toContain('\nno_proxy=localhost,127.0.0.1,::1\n')
+    expect(stdout).toContain('\nno_proxy=localhost,.localhost,127.0.0.1,0.0.0.0,::1\n')
     expect((await sandbox.run('echo $HTTP_PROXY', { env: { HTTP_PROXY: 'mine' } })).stdout).toBe('mine\n')
   })
 

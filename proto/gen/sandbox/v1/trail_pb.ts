@@ -493,7 +493,7 @@ export const TrailService: GenService<{
     output: typeof SuggestPolicyResponseSchema;
   },
   /**
-   * Every connection that the programs in a sandbox asked its proxy for, since the server was started.
+   * Every connection that the programs in a sandbox asked its proxy for, in all of its runs.
    *
    * @generated from rpc sandbox.v1.TrailService.GetNetworkTrail
    */
