@@ -68,6 +68,11 @@ export class Pty implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.#input.push({ input: { case: 'stdin', value: typeof data === 'string' ? Buffer.from(data) : data } })
   }
 
+  /** No more keys: who reads on finds the end of the input, as after Ctrl-D. */
+  end(): void {
+    this.#input.push({ input: { case: 'stdinEnd', value: {} } })
+  }
+
   resize(size: { readonly rows: number; readonly columns: number }): void {
     const value = { rows: dimension(size.rows, 'rows'), columns: dimension(size.columns, 'columns') }
     this.#input.push({ input: { case: 'resize', value } })

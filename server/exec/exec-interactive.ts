@@ -101,7 +101,8 @@ function room(stdin: Writable): Promise<void> {
 }
 
 function terminalOf({ rows, columns }: ExecInput_Terminal, field: string): Terminal {
-  if (rows > MAX_TERMINAL_SIZE) throw invalid(`${field}.rows`, `must be at most ${MAX_TERMINAL_SIZE}`)
-  if (columns > MAX_TERMINAL_SIZE) throw invalid(`${field}.columns`, `must be at most ${MAX_TERMINAL_SIZE}`)
+  for (const [name, value] of Object.entries({ rows, columns })) {
+    if (value < 1 || value > MAX_TERMINAL_SIZE) throw invalid(`${field}.${name}`, `must be 1 to ${MAX_TERMINAL_SIZE}`)
+  }
   return { rows, columns }
 }

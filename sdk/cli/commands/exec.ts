@@ -6,7 +6,8 @@ import { EXIT_HELP } from '../exit-codes.ts'
 import { type ExecFlags, runOptions, type ServerFlags, serverOption, withExecFlags, withServerFlags } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
 import { printJson } from '../report.ts'
-import { attach, terminalSize } from '../terminal.ts'
+import { attach, terminalEnvironment, terminalSize } from '../terminal.ts'
+import { sandboxPath } from './ls.ts'
 import { commandOf, passThrough, resultForJson } from './run.ts'
 
 interface ExecCommandFlags extends ServerFlags, ExecFlags {
@@ -48,9 +49,9 @@ export function addShell(program: Command): void {
     .argument('<sandbox>', 'its id')
     .addHelpText('after', `\nExample:\n  croft shell sb_0123456789abcdef\n${EXIT_HELP}`)
   withServerFlags(command).action(async (id: string, flags: ServerFlags) => {
-    const sandbox = await Sandbox.connect(id, serverOption(flags))
-    process.exitCode = (await attach(sandbox.pty(terminalSize()))).exitCode
-    sandbox.close()
+    await using sandbox = await Sandbox.connect(sandboxPath(id).sandboxId, serverOption(flags))
+    const pty = sandbox.pty({ env: terminalEnvironment(), ...terminalSize() })
+    process.exitCode = (await attach(pty)).exitCode
   })
 }
 
@@ -84,7 +85,8 @@ async function exec(
   await using sandbox = await Sandbox.connect(id, { ...serverOption(flags), signal })
   if (flags.background === true) return await startInBackground(sandbox, command, flags, signal)
   if (flags.tty === true) {
-    return (await attach(sandbox.pty({ command, ...runOptions(flags), ...terminalSize(), signal }))).exitCode
+    const options = { ...runOptions(flags), env: terminalEnvironment(flags.env), ...terminalSize(), signal }
+    return (await attach(sandbox.pty({ command, ...options }))).exitCode
   }
   const stdin = flags.interactive === true ? process.stdin : undefined
   const result = await passThrough(sandbox, command, flags, { stdin, signal })

@@ -8,7 +8,7 @@ import { type ExecFlags, runOptions, type SpecFlags, sandboxOptions, withExecFla
 import { interruptible } from '../interrupt.ts'
 import { uploadBar } from '../progress.ts'
 import { printJson } from '../report.ts'
-import { attach, pipedStdin, terminalSize, writeErr, writeOut } from '../terminal.ts'
+import { attach, pipedStdin, terminalEnvironment, terminalSize, writeErr, writeOut } from '../terminal.ts'
 
 interface RunFlags extends SpecFlags, ExecFlags {
   readonly keep?: boolean
@@ -95,7 +95,8 @@ async function run(dir: string, words: readonly string[], flags: RunFlags, signa
   }).finally(bar.stop)
   try {
     if (flags.tty === true) {
-      const pty = sandbox.pty({ command, ...runOptions(flags), ...terminalSize(), signal })
+      const env = terminalEnvironment(flags.env)
+      const pty = sandbox.pty({ command, ...runOptions(flags), env, ...terminalSize(), signal })
       return (await attach(pty)).exitCode
     }
     const result = await passThrough(sandbox, command, flags, { stdin: pipedStdin(), signal })
