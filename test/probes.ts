@@ -46,6 +46,9 @@ export const probes = {
   'python-index': () => trying('curl', ['-sSf', '--max-time', '10', '-o', '/dev/null', 'https://pypi.org/simple/six/']),
   sqlite3: () => trying('sqlite3', ['--version']),
   make: () => trying('make', ['--version']),
+  bash: () => trying('bash', ['-c', 'true']),
+  dash: () => trying('dash', ['-c', 'true']),
+  busybox: () => trying('/bin/busybox', ['sh', '-c', 'true']),
   cc: () => trying('cc', ['--version']),
   /** Of the compiler: address and undefined behaviour. */
   sanitizers: () => trying('sh', ['-c', SANITIZED]),

@@ -139,7 +139,11 @@ class ShellSession implements Shell {
     this.#stderr = new OutputTap(process.stderr, (data) => background?.('stderr', data))
     this.#markers = process.controlOut as Readable
     this.#markers.on('data', (piece: Buffer) => this.#readMarkers(piece))
-    process.exited.then(this.#gone.resolve, this.#gone.reject)
+    process.exited.then((status) => {
+      // Whatever ended it: what it has started ends with it.
+      process.signal(KILL, 'tree')
+      this.#gone.resolve(status)
+    }, this.#gone.reject)
     this.#gone.promise.then(
       ({ code, signal = 0 }) => this.#onEnd?.resolve({ exitCode: code ?? 128 + signal, shellEnded: true }),
       (reason: Error) => this.#onEnd?.reject(reason),

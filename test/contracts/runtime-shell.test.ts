@@ -1,8 +1,21 @@
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { appendFileSync, mkdtempSync, rmSync, symlinkSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { openShell, type Shell, type ShellResult, type ShellRunOptions } from '../../runtimes/agent/shell.ts'
 import { type AgentAlone, ENV, sh, startAgentAlone } from '../fixtures/agent-alone.ts'
+import { needs } from '../needs.ts'
 
 let alone: AgentAlone
+let shells: string
+
+beforeAll(() => {
+  shells = mkdtempSync(join(tmpdir(), 'croft-shells-'))
+  // Busybox is the shell that its name says.
+  symlinkSync('/bin/busybox', join(shells, 'sh'))
+})
+
+afterAll(() => rmSync(shells, { recursive: true }))
 
 beforeEach(() => {
   alone = startAgentAlone()
@@ -13,11 +26,17 @@ afterEach(async () => {
   await alone.ended
 })
 
-describe.each(['sh', 'bash'])('a session of %s', (name) => {
+describe.each(['sh', 'bash', 'dash', 'busybox'] as const)('a session of %s', (name) => {
   let shell: Shell
 
-  beforeEach(async () => {
-    shell = await openShell(alone.agent, { shell: name, env: ENV, cwd: '/', interruptGraceMs: 10_000 })
+  const open = (interruptGraceMs: number) => {
+    const program = name === 'busybox' ? join(shells, 'sh') : name
+    return openShell(alone.agent, { shell: program, env: ENV, cwd: '/', interruptGraceMs })
+  }
+
+  beforeEach(async (context) => {
+    if (name !== 'sh') await needs(context, name)
+    shell = await open(10_000)
   })
 
   async function run(
@@ -85,6 +104,73 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
     expect((await run('echo still here')).stdout).toBe('still here\n')
   })
 
+  it('keeps its traps, and runs the one for its end', async () => {
+    await run('trap "echo usr1" USR1; trap "echo bye" EXIT')
+    expect((await run('kill -USR1 $$; echo after')).stdout).toBe('usr1\nafter\n')
+    expect(await run('exit 5')).toMatchObject({ exitCode: 5, shellEnded: true, stdout: 'bye\n' })
+  })
+
+  it('keeps a trap of its own for interrupts, and is interrupted all the same', async () => {
+    await run('trap "echo mine" INT')
+    const late = await run('echo before; sleep 60', { timeoutMs: 200 })
+    expect(late).toMatchObject({ timedOut: true, shellEnded: false })
+    expect(late.stdout).toMatch(/^before\n(mine\n)+$/)
+    expect((await run('echo next')).stdout).toBe('next\n')
+  })
+
+  it('keeps what a command did to its descriptors, its options and its arguments', async () => {
+    await run('exec 5>&1; set -- one two; set -f')
+    expect((await run('echo *; echo $2 >&5')).stdout).toBe('*\ntwo\n')
+  })
+
+  it('of one sandbox knows nothing of another beside it, which runs at the same time', async () => {
+    const other = await open(10_000)
+    const pipe = `/tmp/croft-beside-${process.pid}-${name}`
+    await run(`mkfifo ${pipe}; X=first`)
+    const waiting = run(`read -r line < ${pipe}; echo "$X $line"`)
+    // Each waits for the other: one after the other they would never end.
+    await other.run(`X=second; echo "from $X" > ${pipe}; rm ${pipe}`)
+    expect((await waiting).stdout).toBe('first from second\n')
+    await other.close()
+  })
+
+  it('gives output as it comes, while the command goes on', async () => {
+    const pipe = `/tmp/croft-live-${process.pid}-${name}`
+    await run(`mkfifo ${pipe}`)
+    const seen: string[] = []
+    const running = shell.run(`printf one; read -r line < ${pipe}; printf two`, {
+      // Only when the first has come does the second become possible.
+      onStdout: (data) => {
+        seen.push(data.toString())
+        if (seen.length === 1) appendFileSync(pipe, 'go\n')
+      },
+    })
+    expect(await running).toMatchObject({ exitCode: 0 })
+    expect(seen).toEqual(['one', 'two'])
+    rmSync(pipe)
+  })
+
+  it('is known to have ended at once when it is killed between two commands', async () => {
+    const { stdout } = await run('echo $$')
+    process.kill(Number(stdout), 'SIGKILL')
+    await shell.closed
+    await expect(shell.run('true')).rejects.toMatchObject({ code: 'closed' })
+  })
+
+  it('takes its background children along, however it ends', async () => {
+    for (const end of ['exit 0', 'kill -9 $$']) {
+      const ending = await open(10_000)
+      const printed: Buffer[] = []
+      const script = `sleep 64 & echo $!; (setsid sleep 64 & echo $!); ${end}`
+      const result = await ending.run(script, { onStdout: (data) => void printed.push(data) })
+      expect(result.shellEnded).toBe(true)
+      const pids = Buffer.concat(printed).toString()
+      expect(pids).toMatch(/^\d+\n\d+\n$/)
+      const { stdout } = await sh(alone.agent, `for p in ${pids.replaceAll('\n', ' ')}; do readlink /proc/$p/exe; done`)
+      expect(stdout.toString()).toBe('')
+    }
+  })
+
   it('remembers $? for the next command', async () => {
     await run('(exit 42)')
     expect((await run('echo $?')).stdout).toBe('42\n')
@@ -143,7 +229,7 @@ describe.each(['sh', 'bash'])('a session of %s', (name) => {
   })
 
   it('ends with a command that does not let itself be interrupted', async () => {
-    shell = await openShell(alone.agent, { shell: name, env: ENV, cwd: '/', interruptGraceMs: 100 })
+    shell = await open(100)
     const stubborn = await run('trap "" INT; while :; do :; done', { timeoutMs: 50 })
     expect(stubborn).toMatchObject({ timedOut: true, shellEnded: true, exitCode: 137 })
     await shell.closed

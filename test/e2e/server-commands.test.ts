@@ -262,6 +262,32 @@ describe('a session', () => {
     await wire.sandboxes.destroySession({ sessionId })
   })
 
+  it('is closed at once when its shell is killed, without anybody asking', async () => {
+    const { id: sessionId } = await wire.sandboxes.createSession({ sandboxId })
+    const { stdout: pid } = await wire.sandboxes.sessionExec({ sessionId, command: 'echo $$' })
+    await wire.sandboxes.exec({ sandboxId, command: `kill -KILL ${pid}` })
+    await expect
+      .poll(async () => (await wire.sandboxes.getSession({ sessionId })).status, { timeout: 10_000 })
+      .toBe(SessionStatus.CLOSED)
+  })
+
+  it('gives output as it comes, and lives on with all it knows when its caller goes away', async () => {
+    const { id: sessionId } = await wire.sandboxes.createSession({ sandboxId })
+    await wire.sandboxes.sessionExec({ sessionId, command: 'X=kept' })
+    const command = 'printf one; while [ ! -e live ]; do sleep 0.02; done; printf two; exec 9<>/dev/null; sleep 61.8'
+    const stream = wire.sandboxes.sessionExecStream({ sessionId, command })
+    const pieces = stream[Symbol.asyncIterator]()
+    expect(Buffer.from((await pieces.next()).value?.data ?? []).toString()).toBe('one')
+    await wire.sandboxes.exec({ sandboxId, command: 'touch live' })
+    expect(Buffer.from((await pieces.next()).value?.data ?? []).toString()).toBe('two')
+    stream.cancel()
+    await refusal(pieces.next())
+    // In its turn: after the end of what was interrupted.
+    expect((await wire.sandboxes.sessionExec({ sessionId, command: 'echo $X' })).stdout).toBe('kept\n')
+    expect(await running('sleep 61.8')).toBe(0)
+    await wire.sandboxes.destroySession({ sessionId })
+  })
+
   it('over the limit is refused', async () => {
     const made = [await wire.sandboxes.createSession({ sandboxId }), await wire.sandboxes.createSession({ sandboxId })]
     expect((await refusal(wire.sandboxes.createSession({ sandboxId }))).code).toBe('RESOURCE_EXHAUSTED')

@@ -40,7 +40,7 @@ it.each(formats)(
     const evil = Buffer.from(EVIL)
 
     await refusal(server.wire.codebases.createCodebase({ name: EVIL }))
-  // Output of every kind, and programs, directories, shells, ids and files of that name.
+    // Output of every kind, and programs, directories, shells, ids and files of that name.
     await sandboxes.exec({ sandboxId, command: `printf '%s' '${EVIL}'; printf '%s' '${EVIL}' >&2; exit 1` })
     expect((await sandboxes.exec({ sandboxId, argv: [evil] })).exitCode).toBe(127)
     await sandboxes.exec({ sandboxId, command: 'true', workdir: EVIL })
