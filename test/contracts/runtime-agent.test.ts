@@ -223,6 +223,18 @@ describe('signals', () => {
     expect(await other.exited).toMatchObject({ code: 0 })
   })
 
+  it('spare the trees of an agent beside this one, whose commands have the same numbers', async () => {
+    const beside = startAgentAlone()
+    const other = await beside.agent.spawn({ argv: ['cat'], env: ENV, cwd: '/', stdin: true })
+    const tree = await agent.spawn({ argv: ['sleep', '60'], env: ENV, cwd: '/' })
+    tree.signal(9, 'tree')
+    expect(await tree.exited).toMatchObject({ signal: 9 })
+    other.stdin?.end('still here')
+    expect(await other.exited).toMatchObject({ code: 0 })
+    beside.agent.close()
+    await beside.ended
+  })
+
   it('that do not exist are refused before they are sent', async () => {
     const process = await agent.spawn({ argv: ['true'], env: ENV, cwd: '/' })
     expect(() => process.signal(0, 'process')).toThrow(RangeError)

@@ -26,16 +26,19 @@
 #define BETWEEN_PASSES_NS 500000
 
 static int proc_fd = -1;
+/* Agents that share a process namespace, as beside each other in tests, must not find each other's. */
+static rlim_t mark_base;
 
 void tree_init(void)
 {
   proc_fd = open("/proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (proc_fd < 0) die("agent: cannot open /proc");
+  mark_base = MARK_BASE + ((rlim_t)getpid() << 32);
 }
 
 void tree_mark_self(uint32_t id)
 {
-  struct rlimit mark = {MARK_BASE + id, MARK_BASE + id};
+  struct rlimit mark = {mark_base + id, mark_base + id};
   (void)setrlimit(RLIMIT_RTTIME, &mark);
 }
 
@@ -43,9 +46,9 @@ static bool is_marked(pid_t pid, uint32_t id)
 {
   struct rlimit mark;
   if (prlimit(pid, RLIMIT_RTTIME, NULL, &mark) < 0) return false;
-  if (mark.rlim_max == MARK_BASE + id) return true;
+  if (mark.rlim_max == mark_base + id) return true;
   /* Outside a namespace of our own others may have such limits. */
-  return mark.rlim_max <= MARK_BASE && getpid() == 1;
+  return mark.rlim_max <= mark_base && getpid() == 1;
 }
 
 static bool is_dead(pid_t pid)
