@@ -19,7 +19,8 @@ export interface PtyExit {
   readonly signal?: string
 }
 
-const LOGIN_SHELL = 'if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi'
+/** @internal What `command` is where none is given. */
+export const LOGIN_SHELL = 'if [ -x /bin/bash ]; then exec /bin/bash -l; else exec /bin/sh -l; fi'
 
 /**
  * A command with a terminal of its own. Iterate over it for what it prints (once); output that is not taken
@@ -68,7 +69,10 @@ export class Pty implements AsyncDisposable, AsyncIterable<Uint8Array> {
     this.#input.push({ input: { case: 'stdin', value: typeof data === 'string' ? Buffer.from(data) : data } })
   }
 
-  /** No more keys: who reads on finds the end of the input, as after Ctrl-D. */
+  /**
+   * No more keys: Ctrl-D is typed, which is the end of the input for a program that reads lines. One that reads keys,
+   * as a shell at its prompt does, may take it otherwise.
+   */
   end(): void {
     this.#input.push({ input: { case: 'stdinEnd', value: {} } })
   }

@@ -123,13 +123,17 @@ describe('croft shell', () => {
     await screen.shows(/\u001b\[\?1049l[\s\S]*croft: [\s\S]*code \d+\r\nrestored/)
   })
 
-  it('takes keys from a pipe too, and ends with it', async () => {
+  it('runs what is piped in without a terminal, and ends as that does', async () => {
     const screen = await OnTerminal.start(
       alone.agent,
-      ['sh', '-c', `echo 'echo pi""ped' | "${process.execPath}" "${MAIN}" shell ${sandboxId}; echo "code $?"`],
+      [
+        'sh',
+        '-c',
+        `echo 'echo pi""ped; tty; exit 6' | "${process.execPath}" "${MAIN}" shell ${sandboxId}; echo "code $?"`,
+      ],
       { PATH: process.env['PATH'] ?? '', HOME: dir, CROFT_SERVER: `unix://${server.ready.socket}` },
     )
-    await screen.shows(/piped[\s\S]*code 0/)
+    await screen.shows(/piped\r\nnot a tty\r\ncode 6/)
   })
 
   it('of what is no sandbox says what to give instead', async () => {

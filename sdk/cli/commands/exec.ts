@@ -1,6 +1,7 @@
 import type { Command } from 'commander'
 import type { Command as SandboxCommand } from '../../commands.ts'
 import { InvalidArgumentError } from '../../errors.ts'
+import { LOGIN_SHELL } from '../../pty.ts'
 import { Sandbox } from '../../sandbox.ts'
 import { EXIT_HELP } from '../exit-codes.ts'
 import { type ExecFlags, runOptions, type ServerFlags, serverOption, withExecFlags, withServerFlags } from '../flags.ts'
@@ -45,13 +46,23 @@ export function addShell(program: Command): void {
   const command = program
     .command('shell')
     .summary('open a terminal in a sandbox')
-    .description('A login shell in a running sandbox, with a terminal.')
+    .description('A login shell in a running sandbox, with a terminal. What is piped in is run without one.')
     .argument('<sandbox>', 'its id')
-    .addHelpText('after', `\nExample:\n  croft shell sb_0123456789abcdef\n${EXIT_HELP}`)
+    .addHelpText(
+      'after',
+      `\nExamples:\n  croft shell sb_0123456789abcdef\n  croft shell sb_0123456789abcdef < script.sh\n${EXIT_HELP}`,
+    )
   withServerFlags(command).action(async (id: string, flags: ServerFlags) => {
     await using sandbox = await Sandbox.connect(sandboxPath(id).sandboxId, serverOption(flags))
-    const pty = sandbox.pty({ env: terminalEnvironment(), ...terminalSize() })
-    process.exitCode = (await attach(pty)).exitCode
+    if (process.stdin.isTTY) {
+      const pty = sandbox.pty({ env: terminalEnvironment(), ...terminalSize() })
+      process.exitCode = (await attach(pty)).exitCode
+      return
+    }
+    process.exitCode = await interruptible(async (signal) => {
+      const streams = { stdin: process.stdin, signal }
+      return (await passThrough(sandbox, LOGIN_SHELL, {}, streams)).exitCode
+    })
   })
 }
 
