@@ -23,12 +23,18 @@ export interface HttpProxyOptions {
 export function httpProxy(outgoing: Outgoing, options: HttpProxyOptions): Server {
   const { limits, onRequest, onAnswered } = options
   const server = createServer({ maxHeaderSize: limits.maxProxyHeadBytes, insecureHTTPParser: false })
+  const turns = new Turns()
   server.on('request', (request, response) => {
+    if (!turns.begin(request.socket, response)) return
     onRequest(request.socket)
     response.once('finish', () => onAnswered(request.socket))
     forward(request, response, outgoing, limits).catch((error: unknown) => refuse(response, error))
   })
   server.on('connect', (request, client: Duplex, head: Buffer) => {
+    if (turns.isUnderWay(client)) {
+      client.destroy()
+      return
+    }
     onRequest(client)
     tunnel(request, client, head, outgoing, limits).catch((error: unknown) => refuseTunnel(client, error))
   })
@@ -48,6 +54,38 @@ export function httpProxy(outgoing: Outgoing, options: HttpProxyOptions): Server
   })
   return server
 }
+
+/**
+ * One request at a time on a connection, or a program could have more connections made than it has itself. Those that
+ * it sends before it has its answer (RFC 9112, 9.3.2) are left out, the connection ends with that answer, and the
+ * program makes another one for the rest. Nobody needs many of them.
+ */
+class Turns {
+  readonly #underWay = new WeakMap<Duplex, { readonly response: ServerResponse; leftOut: number }>()
+
+  isUnderWay(client: Duplex): boolean {
+    return this.#underWay.has(client)
+  }
+
+  begin(client: Duplex, response: ServerResponse): boolean {
+    const before = this.#underWay.get(client)
+    if (before === undefined) {
+      const turn = { response, leftOut: 0 }
+      this.#underWay.set(client, turn)
+      response.once('close', () => {
+        if (turn.leftOut > 0) client.end()
+        else this.#underWay.delete(client)
+      })
+      return true
+    }
+    before.leftOut += 1
+    if (before.leftOut > MAX_LEFT_OUT) client.destroy()
+    else if (!before.response.headersSent) before.response.shouldKeepAlive = false
+    return false
+  }
+}
+
+const MAX_LEFT_OUT = 64
 
 async function tunnel(
   { url }: IncomingMessage,

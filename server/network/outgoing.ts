@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net'
+import { Serial } from '../concurrency/serial.ts'
+import { within } from '../concurrency/within.ts'
 import type { Limits } from '../config/limits.ts'
 import { canonicalAddress, isPublicAddress } from './address.ts'
 import { type AllowRule, judge } from './allow-list.ts'
@@ -23,6 +25,8 @@ export class Outgoing {
   readonly #rules: readonly AllowRule[]
   readonly #limits: Limits
   readonly #parts: OutgoingDependencies
+  readonly #lookups = new Serial()
+  #opening = 0
 
   constructor(options: { rules: readonly AllowRule[]; limits: Limits }, dependencies: OutgoingDependencies) {
     this.#rules = options.rules
@@ -37,6 +41,7 @@ export class Outgoing {
       throw this.malformed('that is no host with a port')
     }
     const shown = host.kind === 'name' ? host.name : host.address
+    this.#opening += 1
     try {
       const socket = await this.#open(host, shown, port)
       this.#parts.trail.count(shown, port, 'connected')
@@ -44,6 +49,8 @@ export class Outgoing {
     } catch (error) {
       if (error instanceof Refusal) this.#parts.trail.count(shown, port, error.reason)
       throw error
+    } finally {
+      this.#opening -= 1
     }
   }
 
@@ -57,6 +64,10 @@ export class Outgoing {
     const verdict = judge(this.#rules, host, port)
     if (verdict === 'port') throw new Refusal('not_allowed', `port ${port} of ${shown} is not in network.allow`)
     if (verdict === 'host') throw new Refusal('not_allowed', `${shown} is not in network.allow`)
+    // One that gives up while its connection is made makes room for another, but the attempt goes on.
+    if (this.#opening > this.#limits.maxProxyConnections) {
+      throw new Refusal('unreachable', 'too many connections are being made')
+    }
     const deadlineMs = performance.now() + this.#limits.proxyConnectMs
     const addresses = host.kind === 'address' ? [host.address] : await this.#addressesOf(host.name, port)
     const leftMs = deadlineMs - performance.now()
@@ -84,17 +95,18 @@ export class Outgoing {
   }
 
   async #lookUp(name: string): Promise<string[]> {
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_, reject) => {
-      timer = setTimeout(() => reject(new Error('ETIMEOUT')), this.#limits.proxyConnectMs)
-    })
+    let isLate = false
+    const late = () => {
+      isLate = true
+      return new Error('ETIMEOUT')
+    }
     try {
-      const found = await Promise.race([this.#parts.lookup(name), late])
+      // One at a time, so that slow names of one sandbox leave room for those of others.
+      const looking = this.#lookups.run('', async () => (isLate ? [] : await this.#parts.lookup(name)))
+      const found = await within(looking, this.#limits.proxyConnectMs, late)
       return found.flatMap((address) => canonicalAddress(address) ?? [])
     } catch (error) {
       throw new Refusal('unresolved', `${name} cannot be looked up: ${codeOf(error)}`)
-    } finally {
-      clearTimeout(timer)
     }
   }
 }

@@ -26,19 +26,22 @@ afterEach(async () => {
 })
 
 /** What a raw conversation with the proxy gives, each line of `says` ended by CR LF. */
-function talk(sandbox: ProxiedSandbox, says: string): Promise<string> {
+function talk(sandbox: ProxiedSandbox, ...says: string[]): Promise<string> {
   const script = `
 import socket, sys
 s = socket.create_connection(("127.0.0.1", 3128))
-s.sendall(sys.argv[1].encode("latin1").decode("unicode_escape").encode("latin1"))
 said = b""
+for say in sys.argv[1:]:
+    s.sendall(say.encode("latin1").decode("unicode_escape").encode("latin1"))
+    if say is not sys.argv[-1]:
+        said += s.recv(65536)
 while True:
     piece = s.recv(65536)
     if not piece: break
     said += piece
 sys.stdout.buffer.write(said)`
   return sandbox
-    .run('python3', '-c', script, says.replaceAll('\n', '\\r\\n'))
+    .run('python3', '-c', script, ...says.map((say) => say.replaceAll('\n', '\\r\\n')))
     .then(({ stdout }) => stdout.toString('latin1'))
 }
 
@@ -164,11 +167,20 @@ describe('a request that two could read differently', () => {
   it('is decided for itself, as the second on one connection too', async () => {
     const first = `GET http://packages.test:${allowed.port}/a HTTP/1.1\nHost: x\n\n`
     const second = `GET http://secret.test:${secret.port}/ HTTP/1.1\nHost: packages.test:${allowed.port}\nConnection: close\n\n`
-    const said = await talk(sandbox, first + second)
+    const said = await talk(sandbox, first, second)
     expect(said).toContain('0 bytes')
     expect(said).toContain('secret.test is not in network.allow')
     expect(allowed.requests).toEqual([`GET /a packages.test:${allowed.port}`])
     expect(secret.requests).toEqual([])
+  })
+
+  it('has an answer before the next one is made of it, however many come at once', async () => {
+    const one = `GET http://packages.test:${allowed.port}/a HTTP/1.1\nHost: x\n\n`
+    expect((await talk(sandbox, one.repeat(3))).match(/0 bytes/g)).toHaveLength(1)
+    expect(allowed.requests).toHaveLength(1)
+    await talk(sandbox, one.repeat(500))
+    expect(allowed.requests.length).toBeLessThanOrEqual(2)
+    expect(await talk(sandbox, one.replace('\n\n', '\nConnection: close\n\n'))).toContain('0 bytes')
   })
 
   it('does not become two on the other side', async () => {
