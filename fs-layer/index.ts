@@ -1,6 +1,7 @@
 export { CAPABILITIES, type DeviceCapabilities } from './device/capabilities.ts'
 export type { Choice, HostDevice } from './device/choose.ts'
 export { DeviceError } from './device/device.ts'
+export type { Bandwidth } from './device/throttle.ts'
 export type { Change, ChangeKind } from './view/changes.ts'
 export type { FileEvent } from './view/file-event.ts'
 export type { NodeInfo, Principal } from './view/node-info.ts'

@@ -31,6 +31,7 @@ export interface Resources {
   readonly commands?: number
   /** Open at one time. */
   readonly sessions?: number
+  /** What passes between programs and their files. Where views are not mounted by the kernel device it is refused. */
   readonly io?: { readonly readBytesPerSecond?: number; readonly writeBytesPerSecond?: number }
 }
 

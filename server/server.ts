@@ -142,7 +142,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     sandboxService({
       ...{ sandboxes, sessions, views, presets, limits },
       create: {
-        ...{ limits, presets, probe, networks, seccomp: config.seccomp },
+        ...{ limits, presets, probe, networks, seccomp: config.seccomp, device: CAPABILITIES[choice.device] },
         defaultRuntime: defaultRuntimeOf(config, runtimes),
       },
     }),

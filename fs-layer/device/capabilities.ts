@@ -25,6 +25,8 @@ export interface DeviceCapabilities {
   readonly xattrRoom: boolean
   /** What was removed while in use has no name any more (not even a hidden one), and can still be asked about. */
   readonly removedInodes: boolean
+  /** What passes can be held to a bandwidth (`MountOptions.bandwidth`). */
+  readonly bandwidth: boolean
 }
 
 const ALL = {
@@ -41,11 +43,12 @@ const ALL = {
   tmpfile: true,
   xattrRoom: true,
   removedInodes: true,
+  bandwidth: true,
 } as const
 
 export const CAPABILITIES: Readonly<Record<DeviceName, DeviceCapabilities>> = {
   kernel: ALL,
-  stream: { ...ALL, onHost: false, passthrough: false },
+  stream: { ...ALL, onHost: false, passthrough: false, bandwidth: false },
   'fuse-native': {
     onHost: true,
     passthrough: false,
@@ -60,5 +63,6 @@ export const CAPABILITIES: Readonly<Record<DeviceName, DeviceCapabilities>> = {
     tmpfile: false,
     xattrRoom: false,
     removedInodes: false,
+    bandwidth: false,
   },
 }

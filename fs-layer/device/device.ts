@@ -2,6 +2,7 @@ import type { Filesystem } from '../protocol/filesystem.ts'
 import type { ConnectionOptions, Negotiated } from '../protocol/negotiate.ts'
 import type { UnderWay } from '../protocol/under-way.ts'
 import type { DeviceCapabilities } from './capabilities.ts'
+import type { Bandwidth } from './throttle.ts'
 
 /**
  * Brings a `Filesystem` under a path of the host.
@@ -44,6 +45,7 @@ export interface MountOptions extends ConnectionOptions {
   /** Called before the kernel is told anything, with the reply if it is one. */
   readonly beforeTelling?: (reply: Buffer | null) => void
   readonly underWay?: UnderWay | undefined
+  readonly bandwidth?: Bandwidth
   /** Nothing is mounted: a mount whose thread has died is served from now on. `target` is where it is. */
   readonly takeOver?: Handover & {
     /** Of a request that was carried out and perhaps not answered. */
@@ -75,6 +77,8 @@ export interface Mounted extends AsyncDisposable {
    * sees what was cached before.
    */
   noticesSent(): Promise<void>
+  /** From the next request on. Absent where the device cannot (`bandwidth`). */
+  setBandwidth?(bandwidth: Bandwidth): void
   /** Requests so far, by opcode of the FUSE protocol. */
   readonly counts: Uint32Array
 }

@@ -11,6 +11,7 @@ import type { OpenFiles } from '../delta/open-files.ts'
 import { Room } from '../delta/room.ts'
 import type { Quota } from '../delta/usage.ts'
 import type { Device, Handover, Mounted } from '../device/device.ts'
+import type { Bandwidth } from '../device/throttle.ts'
 import type { Policy } from '../policy/policy.ts'
 import { VIEW } from '../policy/rule.ts'
 import { EBUSY, EIO } from '../protocol/errno.ts'
@@ -47,6 +48,8 @@ export interface OpenViewOptions {
   readonly policy: Policy
   readonly owner: { readonly uid: number; readonly gid: number }
   readonly quota: Quota
+  /** Default: as fast as it goes. */
+  readonly bandwidth?: Bandwidth
   readonly statfs: () => Statfs
   /** Default true. False leaves the trail and the events empty: to measure what they cost. */
   readonly observed?: boolean
@@ -90,6 +93,7 @@ export class OpenView implements AsyncDisposable {
   readonly #log: Log
   readonly #underWay: UnderWay | undefined
   #mounted: Mounted | null = null
+  #bandwidth: Bandwidth
   #kernel: KernelCache | null = null
 
   private constructor(options: OpenViewOptions, overlay: Overlay, log: Log, underWay: UnderWay | undefined) {
@@ -97,6 +101,7 @@ export class OpenView implements AsyncDisposable {
     this.#log = log
     this.#options = options
     this.#owner = options.owner
+    this.#bandwidth = options.bandwidth ?? {}
     this.overlay = overlay
     this.#visibility = new PolicyVisibility(overlay, options.policy)
     this.#inside = new View(options, overlay, this.#visibility)
@@ -203,6 +208,7 @@ export class OpenView implements AsyncDisposable {
       opens: 'none',
       writeback,
       underWay: this.#underWay,
+      bandwidth: this.#bandwidth,
       beforeTelling: (reply) => delta.save(reply),
       ...(handover === null ? {} : { takeOver: { ...handover, unsentReply: delta.inheritedReply } }),
     })
@@ -244,6 +250,11 @@ export class OpenView implements AsyncDisposable {
 
   setQuota(quota: Quota): void {
     this.overlay.delta.usage.quota = quota
+  }
+
+  setBandwidth(bandwidth: Bandwidth): void {
+    this.#bandwidth = bandwidth
+    this.#mounted?.setBandwidth?.(bandwidth)
   }
 
   usage(): { bytes: number; inodes: number } {

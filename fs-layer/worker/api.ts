@@ -1,5 +1,6 @@
 import type { Quota } from '../delta/usage.ts'
 import type { DeviceName } from '../device/device.ts'
+import type { Bandwidth } from '../device/throttle.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { CutPart } from '../store/cut-part.ts'
@@ -79,6 +80,8 @@ export interface ViewHandle {
   setOwner(owner: { uid: number; gid: number }): Promise<void>
   /** In force for the next call; below what is used already, nothing more can be added. */
   setQuota(quota: Quota): Promise<void>
+  /** Of programs inside, from their next call on; no more than the device can (`bandwidth`). */
+  setBandwidth(bandwidth: Bandwidth): Promise<void>
   /** What the delta holds now. */
   usage(): Promise<{ bytes: number; inodes: number }>
   stat(path: ByteString, as: Principal): Promise<NodeInfo>

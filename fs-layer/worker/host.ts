@@ -84,6 +84,7 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
     setRules: (rules) => thread.call({ op: 'setRules', view, rules }),
     setOwner: (owner) => thread.call({ op: 'setOwner', view, owner }),
     setQuota: (quota) => thread.call({ op: 'setQuota', view, quota }),
+    setBandwidth: (bandwidth) => thread.call({ op: 'setBandwidth', view, bandwidth }),
     usage: () => thread.call({ op: 'usage', view }),
     stat: (path, as) => thread.call<NodeInfo>({ op: 'stat', view, as, path }),
     list: (path, as, recursive) => pull<NodeInfo[]>(thread, { op: 'list', view, as, path, recursive }),

@@ -1,5 +1,6 @@
 import type { Quota } from '../delta/usage.ts'
 import type { DeviceName, Handover } from '../device/device.ts'
+import type { Bandwidth } from '../device/throttle.ts'
 import type { Rule } from '../policy/rule.ts'
 import type { ByteString } from '../protocol/filesystem.ts'
 import type { Hash } from '../store/objects.ts'
@@ -18,6 +19,7 @@ export type Call =
   | { op: 'takeOver'; view: string; target: string; handover: Handover }
   | { op: 'unmount' | 'sync' | 'close' | 'usage'; view: string }
   | { op: 'setQuota'; view: string; quota: Quota }
+  | { op: 'setBandwidth'; view: string; bandwidth: Bandwidth }
   | { op: 'setRules'; view: string; rules: readonly Rule[] }
   | { op: 'setOwner'; view: string; owner: Owner }
   | { op: 'stat'; view: string; as: Principal; path: ByteString }
@@ -43,6 +45,8 @@ export interface OpenCall {
   rules: readonly Rule[]
   owner: Owner
   quota: Quota
+  /** Of what is mounted. Absent: as fast as it goes. */
+  bandwidth?: Bandwidth
   /** Of the thread that had it open and died. */
   left?: ViewRemains
 }

@@ -98,6 +98,8 @@ export class Session {
         return this.#view(call.view).setOwner(call.owner)
       case 'setQuota':
         return this.#view(call.view).setQuota(call.quota)
+      case 'setBandwidth':
+        return this.#view(call.view).setBandwidth(call.bandwidth)
       case 'usage':
         return this.#view(call.view).usage()
       case 'stat':
@@ -158,6 +160,7 @@ export class Session {
         policy: compilePolicy(call.rules),
         owner: call.owner,
         quota: call.quota,
+        bandwidth: call.bandwidth ?? {},
         statfs: () => diskOf(this.#storeDir),
         left: call.left,
       },

@@ -185,6 +185,9 @@ export class Supervisor {
       case 'setQuota':
         view.open = { ...view.open, quota: call.quota }
         return
+      case 'setBandwidth':
+        view.open = { ...view.open, bandwidth: call.bandwidth }
+        return
       default:
     }
   }
@@ -279,6 +282,7 @@ const REPEATABLE: ReadonlySet<Call['op']> = new Set([
   'setRules',
   'setOwner',
   'setQuota',
+  'setBandwidth',
 ])
 
 function messageOf(error: unknown): string {

@@ -21,7 +21,6 @@ const NOTHING: Capabilities = {
   memoryLimit: false,
   cpuLimit: false,
   pidsLimit: false,
-  ioLimit: false,
   openFilesLimit: false,
   fileSizeLimit: false,
   tmpLimit: false,

@@ -182,8 +182,6 @@ function capabilitiesOf(groups: ControlGroups | undefined): Capabilities {
     memoryLimit: groups?.controllers.has('memory') ?? false,
     cpuLimit: groups?.controllers.has('cpu') ?? false,
     pidsLimit: groups?.controllers.has('pids') ?? false,
-    // ADR 25: what a sandbox reads and writes, the server does for it.
-    ioLimit: false,
     openFilesLimit: true,
     fileSizeLimit: true,
     tmpLimit: true,
@@ -205,10 +203,6 @@ function unsupported({ limits, image, network }: LaunchSpec, can: Capabilities):
   if (limits.cpuQuotaUs !== undefined && !can.cpuLimit) return refuse('limits.cpuQuotaUs', noGroup)
   if (limits.cpuShares !== undefined && !can.cpuLimit) return refuse('limits.cpuShares', noGroup)
   if (limits.pids !== undefined && !can.pidsLimit) return refuse('limits.pids', noGroup)
-  for (const limit of ['ioReadBytesPerSecond', 'ioWriteBytesPerSecond'] as const) {
-    if (limits[limit] !== undefined && !can.ioLimit)
-      return refuse(`limits.${limit}`, 'the server reads and writes for the sandbox, outside of its groups')
-  }
   if (image !== undefined && image !== '') return refuse('image', 'bubblewrap shows the host’s /usr')
   if (network.mode === 'full' && !can.networkFull) return refuse('network', lackOfFullNetwork() ?? 'it is not there')
   return undefined

@@ -21,9 +21,6 @@ export const LIMIT_RANGES = {
   openFiles: { least: 64, most: 1 << 20 },
   /** A page: programs write at least that much at a time. */
   fileBytes: { least: 4_096, most: Number.MAX_SAFE_INTEGER },
-  /** What one page a second is. */
-  ioReadBytesPerSecond: { least: 4_096, most: Number.MAX_SAFE_INTEGER },
-  ioWriteBytesPerSecond: { least: 4_096, most: Number.MAX_SAFE_INTEGER },
 } as const satisfies Record<keyof Limits, Range>
 
 /** What of memory `/tmp` may take at most where both are limited: full, it is no end of the sandbox. */

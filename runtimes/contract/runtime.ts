@@ -41,8 +41,6 @@ export interface Capabilities {
   readonly memoryLimit: boolean
   readonly cpuLimit: boolean
   readonly pidsLimit: boolean
-  /** Bandwidth between a sandbox and the disk. */
-  readonly ioLimit: boolean
   readonly openFilesLimit: boolean
   readonly fileSizeLimit: boolean
   /** Of `/tmp`. */
@@ -92,8 +90,6 @@ export interface Limits {
   readonly openFiles?: number
   /** No file grows beyond this: EFBIG, and SIGXFSZ. */
   readonly fileBytes?: number
-  readonly ioReadBytesPerSecond?: number
-  readonly ioWriteBytesPerSecond?: number
 }
 
 export interface Launched {

@@ -36,8 +36,8 @@ export function withResourceFlags(command: Command): Command {
     .option('--max-time <time>', 'the longest that a command may run, such as 5m', parseDuration)
     .option('--max-commands <number>', 'commands at one time', parseCount)
     .option('--max-sessions <number>', 'sessions at one time', parseCount)
-    .option('--io-read <size>', 'bytes read from the disk in a second, where the runtime can limit them', parseBytes)
-    .option('--io-write <size>', 'bytes written in a second, likewise', parseBytes)
+    .option('--io-read <size>', 'bytes that it may read from its files in a second', parseBytes)
+    .option('--io-write <size>', 'bytes that it may write in a second', parseBytes)
 }
 
 /** `undefined`: none was given. */

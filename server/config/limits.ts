@@ -23,6 +23,9 @@ const ranged = (range: Range, fallback: number) =>
 /** What a timer of Node can hold; longer ones would fire at once. */
 export const MAX_TIMER_MS = 2 ** 31 - 1
 
+/** Less, and one request of a MiB would be a minute of silence. */
+export const BANDWIDTH: Range = { least: 64 * KiB, most: Number.MAX_SAFE_INTEGER }
+
 /** Of the machine's memory, for one sandbox: the rest is the server's and the host's. */
 const MEMORY_SHARE = 0.75
 
@@ -113,6 +116,9 @@ export const limitsSchema = z.strictObject({
   maxTmpBytesPerSandbox: ranged(LIMIT_RANGES.tmpBytes, GiB),
   /** Descriptors of each process in a sandbox; one more is EMFILE there. Never more than the server's own process may have. */
   maxOpenFilesPerProcess: z.int().min(LIMIT_RANGES.openFiles.least).max(LIMIT_RANGES.openFiles.most).default(16_384),
+  /** What passes between a sandbox and its files; a page that the kernel still has does not. */
+  maxReadBytesPerSecond: ranged(BANDWIDTH, 0),
+  maxWriteBytesPerSecond: ranged(BANDWIDTH, 0),
   /** One file that a sandbox makes: EFBIG there. */
   maxFileBytes: ranged(LIMIT_RANGES.fileBytes, 0),
 

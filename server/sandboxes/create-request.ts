@@ -1,5 +1,6 @@
 import { durationMs } from '@bufbuild/protobuf/wkt'
 import type { Quota } from '../../fs-layer/delta/usage.ts'
+import type { DeviceCapabilities } from '../../fs-layer/index.ts'
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
 import {
   type CreateSandboxRequest,
@@ -32,6 +33,8 @@ export interface CreateContext {
   readonly seccomp: SeccompName
   /** `undefined`: this server has no such runtime. */
   readonly probe: (runtime: RuntimeName) => Promise<Probe> | undefined
+  /** What the device, through which views are mounted, can. */
+  readonly device: Pick<DeviceCapabilities, 'bandwidth'>
 }
 
 /** Everything about the request that can be told wrong before anything is made. */
@@ -50,7 +53,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
   const runtime = parseRuntime(request.runtime, context.defaultRuntime)
   const probe = await context.probe(runtime)
   if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)
-  checkWishes({ image, resources, network }, runtime, probe)
+  checkWishes({ image, resources, network }, runtime, probe, context.device)
 
   return {
     ...source,
@@ -129,7 +132,12 @@ interface Wishes {
 }
 
 /** What the runtime cannot do is refused now, not when the sandbox starts. */
-function checkWishes({ image, resources, network }: Wishes, runtime: RuntimeName, probe: Probe): void {
+function checkWishes(
+  { image, resources, network }: Wishes,
+  runtime: RuntimeName,
+  probe: Probe,
+  device: CreateContext['device'],
+): void {
   // Of a runtime that does not run here nothing is known; starting the sandbox says why.
   if (!probe.available) return
   if (network.mode === 'allow-list' && !probe.capabilities.networkAllowList) {
@@ -142,7 +150,7 @@ function checkWishes({ image, resources, network }: Wishes, runtime: RuntimeName
   if (image !== '' && !probe.capabilities.image) {
     throw unsupported('image', `runtime ${runtime} cannot use images on this host`)
   }
-  checkAbilities(resources, runtime, probe.capabilities)
+  checkAbilities(resources, runtime, { ...probe.capabilities, bandwidth: device.bandwidth })
 }
 
 function unsupported(field: string, problem: string): CroftError {

@@ -1,4 +1,4 @@
-import type { HostDevice } from '../../fs-layer/index.ts'
+import { type Bandwidth, CAPABILITIES, type HostDevice } from '../../fs-layer/index.ts'
 import { connectAgent } from '../../runtimes/agent/client.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
@@ -13,7 +13,7 @@ import type { SandboxRecord } from '../records/record-types.ts'
 import type { HostUids } from './host-uids.ts'
 import type { MountDirs } from './mount-dirs.ts'
 import type { Probes } from './probes.ts'
-import { limitsInForce, runtimeLimits } from './resource-limits.ts'
+import { bandwidthOf, limitsInForce, runtimeLimits } from './resource-limits.ts'
 import { type RunningParts, WORKSPACE } from './running.ts'
 import type { Views } from './views.ts'
 
@@ -57,7 +57,10 @@ export async function launch(
     undo.add(() => view.view.unmount())
 
     const probe = await probes.of(runtime.name)
-    const inForce = probe === undefined ? sandbox.limits : limitsInForce(sandbox.limits, limits, probe.capabilities)
+    const { bandwidth } = CAPABILITIES[device]
+    const inForce =
+      probe === undefined ? sandbox.limits : limitsInForce(sandbox.limits, limits, { ...probe.capabilities, bandwidth })
+    if (isLimited(bandwidthOf(inForce))) await view.view.setBandwidth(bandwidthOf(inForce))
     const network = sandbox.network ?? { mode: 'off' }
     networks.checkAllowed(network)
     const launched = await runtime.launch({
@@ -101,7 +104,7 @@ export async function launch(
  * what the sandbox wrote could not be made durable.
  */
 export async function teardown(
-  { sandboxId, hostUid, launched, agent, view }: RunningParts,
+  { sandboxId, hostUid, limits, launched, agent, view }: RunningParts,
   { mountDirs, hostUids, networks, log }: LaunchDependencies,
 ): Promise<unknown> {
   let notDurable: unknown
@@ -119,6 +122,12 @@ export async function teardown(
   undo.add(() => launched.stop())
   undo.add(() => networks.save(sandboxId))
   undo.add(() => agent.close())
+  // Or what programs wrote last would hold up their end.
+  if (isLimited(bandwidthOf(limits))) undo.add(() => view.view.setBandwidth({}))
   await undo.run((err) => log.error({ err, sandbox: sandboxId }, 'cannot clean up after a sandbox'))
   return notDurable
+}
+
+function isLimited(bandwidth: Bandwidth): boolean {
+  return Object.keys(bandwidth).length > 0
 }

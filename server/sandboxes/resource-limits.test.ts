@@ -2,14 +2,13 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf'
 import { expect, it } from 'vitest'
 import { ResourceLimitsSchema } from '../../proto/index.ts'
 import { LIMIT_RANGES } from '../../runtimes/contract/limits.ts'
-import type { Capabilities } from '../../runtimes/contract/runtime.ts'
 import { limitsSchema } from '../config/limits.ts'
-import { checkAbilities, limitsInForce, parseResources } from './resource-limits.ts'
+import { type Abilities, checkAbilities, limitsInForce, parseResources } from './resource-limits.ts'
 
 const LIMITS = limitsSchema.parse({ memoryBytesPerSandbox: 1 << 30, maxProcessesPerSandbox: 100 })
 
-const ALL: Capabilities = {
-  ...{ memoryLimit: true, cpuLimit: true, pidsLimit: true, ioLimit: true, stats: true, terminal: true },
+const ALL: Abilities = {
+  ...{ memoryLimit: true, cpuLimit: true, pidsLimit: true, bandwidth: true, stats: true, terminal: true },
   ...{ image: true, systemCallFilter: true },
   ...{ openFilesLimit: true, fileSizeLimit: true, tmpLimit: true },
   ...{ networkOff: true, networkAllowList: true, networkFull: true },
@@ -54,7 +53,7 @@ it('/tmp is at most half of the memory, whoever set that', () => {
 })
 
 it('a limit that the runtime cannot hold is refused by the name of its field; one that is only usual is left out', () => {
-  const without = { ...ALL, memoryLimit: false, ioLimit: false }
+  const without = { ...ALL, memoryLimit: false, bandwidth: false }
   const asked = { memoryBytes: 1 << 26 }
   const unsupported = (field: string) => expect.objectContaining({ code: 'UNIMPLEMENTED', field: `resources.${field}` })
   expect(() => checkAbilities(asked, 'bwrap', ALL)).not.toThrow()

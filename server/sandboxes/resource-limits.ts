@@ -1,9 +1,16 @@
 import { durationMs } from '@bufbuild/protobuf/wkt'
+import type { Bandwidth, DeviceCapabilities } from '../../fs-layer/index.ts'
 import type { ResourceLimits as Message } from '../../proto/index.ts'
 import { LIMIT_RANGES, MOST_TMP_OF_MEMORY, outside, type Range } from '../../runtimes/contract/limits.ts'
 import type { Capabilities, Limits as RuntimeLimits } from '../../runtimes/contract/runtime.ts'
-import { type Limits, MAX_TIMER_MS } from '../config/limits.ts'
+import { BANDWIDTH, type Limits, MAX_TIMER_MS } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
+
+/** What passes between the programs of a sandbox and their files; held by the device through which those are mounted. */
+export interface IoLimits {
+  readonly ioReadBytesPerSecond?: number
+  readonly ioWriteBytesPerSecond?: number
+}
 
 /** What the server itself holds a sandbox's commands to. Absent: the server's own number. */
 export interface CommandLimits {
@@ -13,7 +20,10 @@ export interface CommandLimits {
   readonly sessions?: number
 }
 
-export type SandboxLimits = RuntimeLimits & CommandLimits
+export type SandboxLimits = RuntimeLimits & CommandLimits & IoLimits
+
+/** Of the runtime, and of the device. */
+export type Abilities = Capabilities & Pick<DeviceCapabilities, 'bandwidth'>
 
 /** One limit on its way from the wire to who holds it. */
 interface Row {
@@ -25,7 +35,7 @@ interface Row {
   /** The most that a request may name, and in force where nothing else is; 0 is none. */
   readonly most?: keyof Limits
   /** What a runtime must be able to, and how it is said that it is not. */
-  readonly ability?: readonly [keyof Capabilities, string]
+  readonly ability?: readonly [keyof Abilities, string]
 }
 
 const ANY_COUNT: Range = { least: 1, most: Number.MAX_SAFE_INTEGER }
@@ -85,14 +95,16 @@ const ROWS: { readonly [K in keyof Required<SandboxLimits>]: Row } = {
   ioReadBytesPerSecond: {
     field: 'io.read_bytes_per_second',
     asked: (message) => message.io?.readBytesPerSecond ?? 0n,
-    range: LIMIT_RANGES.ioReadBytesPerSecond,
-    ability: ['ioLimit', 'limit the bandwidth of reads'],
+    range: BANDWIDTH,
+    most: 'maxReadBytesPerSecond',
+    ability: ['bandwidth', 'limit the bandwidth of reads'],
   },
   ioWriteBytesPerSecond: {
     field: 'io.write_bytes_per_second',
     asked: (message) => message.io?.writeBytesPerSecond ?? 0n,
-    range: LIMIT_RANGES.ioWriteBytesPerSecond,
-    ability: ['ioLimit', 'limit the bandwidth of writes'],
+    range: BANDWIDTH,
+    most: 'maxWriteBytesPerSecond',
+    ability: ['bandwidth', 'limit the bandwidth of writes'],
   },
   outputBytes: {
     field: 'output_bytes',
@@ -138,7 +150,7 @@ export function parseResources(message: Message | undefined, limits: Limits): Sa
 }
 
 /** Throws UNIMPLEMENTED for the first that the runtime cannot hold: one that holds nothing is worse than none. */
-export function checkAbilities(asked: SandboxLimits, runtime: string, capabilities: Capabilities): void {
+export function checkAbilities(asked: SandboxLimits, runtime: string, capabilities: Abilities): void {
   for (const name of NAMES) {
     const { ability, field } = ROWS[name]
     if (asked[name] === undefined || ability === undefined || capabilities[ability[0]]) continue
@@ -148,7 +160,7 @@ export function checkAbilities(asked: SandboxLimits, runtime: string, capabiliti
 }
 
 /** With what the server usually sets, as far as the runtime can hold it. Only what was asked for is refused. */
-export function limitsInForce(asked: SandboxLimits, limits: Limits, capabilities: Capabilities): SandboxLimits {
+export function limitsInForce(asked: SandboxLimits, limits: Limits, capabilities: Abilities): SandboxLimits {
   const all: Partial<Record<keyof SandboxLimits, number>> = { ...asked }
   for (const name of NAMES) {
     const row = ROWS[name]
@@ -165,8 +177,17 @@ export function limitsInForce(asked: SandboxLimits, limits: Limits, capabilities
 
 /** Of these, what the runtime holds. */
 export function runtimeLimits(all: SandboxLimits): RuntimeLimits {
-  const { outputBytes: _output, runTimeMs: _time, commands: _commands, sessions: _sessions, ...rest } = all
+  const { outputBytes: _output, runTimeMs: _time, commands: _commands, sessions: _sessions, ...others } = all
+  const { ioReadBytesPerSecond: _read, ioWriteBytesPerSecond: _write, ...rest } = others
   return rest
+}
+
+/** Of these, what the device holds. */
+export function bandwidthOf({ ioReadBytesPerSecond, ioWriteBytesPerSecond }: SandboxLimits): Bandwidth {
+  return {
+    ...(ioReadBytesPerSecond === undefined ? {} : { readBytesPerSecond: ioReadBytesPerSecond }),
+    ...(ioWriteBytesPerSecond === undefined ? {} : { writeBytesPerSecond: ioWriteBytesPerSecond }),
+  }
 }
 
 function askedValue(row: Row, message: Message, limits: Limits): number {

@@ -1,11 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import {
-  type CommandResult,
-  InvalidArgumentError,
-  ResourceExhaustedError,
-  Sandbox,
-  UnsupportedError,
-} from '../../sdk/index.ts'
+import { type CommandResult, InvalidArgumentError, ResourceExhaustedError, Sandbox } from '../../sdk/index.ts'
 import { type SdkSandbox, sdkSandbox } from '../fixtures/sdk-sandbox.ts'
 import { has, needs } from '../needs.ts'
 
@@ -106,11 +100,37 @@ describe('a sandbox that cannot be', () => {
   ])('is refused by the name of the field: %s', async (field, resources) => {
     await expect(ask(resources)).rejects.toThrow(`resources.${field} must be at`)
   })
+})
 
-  it('is refused where the runtime has no such limit', async () => {
-    const asked = ask({ io: { writeBytesPerSecond: 1 << 20 } })
-    await expect(asked).rejects.toThrow(UnsupportedError)
-    await expect(asked).rejects.toThrow('resources.io.write_bytes_per_second')
+describe('a sandbox whose bandwidth is limited', () => {
+  const RATE = 1 << 19
+  const limited = (io: object) =>
+    Sandbox.fromLocal(fixture.project, { server: fixture.server, preset: 'full-access', resources: { io } })
+
+  it('writes no faster, and is stopped without its writes having to be waited for at that rate', async () => {
+    await using slow = await limited({ writeBytesPerSecond: RATE })
+    const beganMs = performance.now()
+    await slow.run(`head -c ${RATE} /dev/zero > written; sync written`, { check: true })
+    // A tenth of a second is what an idle sandbox has saved.
+    expect(performance.now() - beganMs).toBeGreaterThan(900)
+    // A minute and more, at that rate.
+    await slow.run(`head -c ${RATE * 90} /dev/zero > left & sleep 0.2`)
+    const { status } = await slow.stop()
+    expect(status).toBe('stopped')
+  })
+
+  it('reads no faster', async () => {
+    await using slow = await limited({ readBytesPerSecond: RATE })
+    await slow.files.write('big', Buffer.alloc(RATE))
+    const beganMs = performance.now()
+    await slow.run('cat big > /dev/null', { check: true })
+    expect(performance.now() - beganMs).toBeGreaterThan(900)
+  })
+
+  it('is refused beyond the edge, by the name of the field', async () => {
+    await expect(limited({ readBytesPerSecond: 65_535 })).rejects.toThrow(
+      'resources.io.read_bytes_per_second must be at least 65536',
+    )
   })
 })
 

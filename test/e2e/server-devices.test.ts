@@ -47,6 +47,12 @@ describe('a server whose views go through libfuse 2', () => {
     expect(server.log.split('\n').filter((line) => line.includes('chose how views are mounted'))).toHaveLength(1)
   })
 
+  it('refuses a limit of bandwidth, which that device cannot hold, by the name of the field', async () => {
+    const codebaseId = await codebaseWith(wire, {})
+    const asked = wire.sandboxes.createSandbox({ codebaseId, resources: { io: { writeBytesPerSecond: 1_000_000n } } })
+    expect(await refusal(asked)).toMatchObject({ code: 'UNIMPLEMENTED', field: 'resources.io.write_bytes_per_second' })
+  })
+
   it('creates, starts, runs, changes, stops and destroys a sandbox', async () => {
     const codebaseId = await codebaseWith(wire, { 'a.txt': 'hello', 'src/b.txt': 'b' })
     const { id: sandboxId } = await wire.sandboxes.createSandbox({ codebaseId, preset: 'development', start: true })

@@ -46,6 +46,22 @@ it('programs in a sandbox, its session and its commands go on when the filesyste
   expect(server.mounts()).toEqual([])
 })
 
+it('a limit of bandwidth outlives the filesystem thread', async () => {
+  await using server = await ServerProcess.startMortal(dir)
+  const { sandboxes } = server.wire
+  const codebaseId = await codebaseWith(server.wire, { 'a.txt': 'hello' })
+  const rate = 1 << 19
+  const resources = { io: { writeBytesPerSecond: BigInt(rate) } }
+  const { id: sandboxId } = await sandboxes.createSandbox({ codebaseId, preset: 'development', start: true, resources })
+  await server.endThread(1)
+  await sandboxes.exec({ sandboxId, command: 'cat a.txt' })
+  const beganMs = performance.now()
+  await sandboxes.exec({ sandboxId, command: `head -c ${rate} /dev/zero > written; sync written` })
+  // A tenth of a second is what an idle sandbox has saved.
+  expect(performance.now() - beganMs).toBeGreaterThan(900)
+  await sandboxes.stopSandbox({ sandboxId })
+})
+
 it('sandboxes become errors with the reason when it dies too often, and can be started by the next server', async () => {
   const server = await ServerProcess.startMortal(dir)
   const sandboxId = await runningSandbox(server)

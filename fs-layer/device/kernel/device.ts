@@ -8,6 +8,7 @@ import type { Loop } from '../../worker/loop.ts'
 import { CAPABILITIES } from '../capabilities.ts'
 import { type Device, DeviceError, type Mounted, type MountOptions } from '../device.ts'
 import { checkTarget } from '../target.ts'
+import { Throttle } from '../throttle.ts'
 import { createBackings } from './backings.ts'
 import { type Custody, ownCustody } from './custody.ts'
 import { mountByFusermount, needsFusermount } from './fusermount.ts'
@@ -85,6 +86,7 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
     })
     const transport = {
       send(bytes: Buffer, length: number) {
+        repliedBytes = length
         options.beforeTelling?.(bytes.subarray(0, length))
         // After the end the descriptor's number may be another file's.
         if (over || syscalls.write(fd, bytes, length) === length) return
@@ -105,6 +107,11 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
       settleEnded = resolve
     })
     const watch = loop.watch(fd, { serveOne })
+    let repliedBytes = 0
+    const throttle = new Throttle()
+    throttle.set(options.bandwidth ?? {})
+    /** While it runs, nothing is read: the kernel keeps what programs ask for. */
+    let held: NodeJS.Timeout | undefined
     filesystem.attach(notices)
     let unmounting: Promise<void> | undefined
     const mounted: Mounted = {
@@ -117,6 +124,10 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
       ended,
       counts: connection.counts,
       noticesSent: notices.flush,
+      setBandwidth(bandwidth) {
+        throttle.set(bandwidth)
+        if (held !== undefined) letGo()
+      },
       unmount() {
         unmounting ??= unmount()
         return unmounting
@@ -134,7 +145,9 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
     function serveOne(): boolean {
       const received = syscalls.read(fd, shared.incoming.bytes, shared.incoming.bytes.length)
       if (received > 0) {
+        repliedBytes = 0
         connection.handle(received)
+        if (throttle.isSet) holdAfter(received)
         return true
       }
       const errno = syscalls.errno()
@@ -144,6 +157,20 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
       if (errno !== ENODEV) mountLog('error', 'the mount cannot be read any more', { error: describeErrno(errno) })
       end()
       return false
+    }
+
+    function holdAfter(requestBytes: number): void {
+      const reply = shared.outgoing.bytes.subarray(0, repliedBytes)
+      const forMs = throttle.waitAfter({ opcode: shared.incoming.opcode, requestBytes, reply })
+      if (forMs <= 0 || over) return
+      watch.pause()
+      held = setTimeout(letGo, Math.ceil(forMs))
+    }
+
+    function letGo(): void {
+      clearTimeout(held)
+      held = undefined
+      watch.resume()
     }
 
     async function unmount(): Promise<void> {
@@ -163,6 +190,7 @@ export function kernelDevice(loop: Loop, log: Log, custody: Custody = ownCustody
     function end(): void {
       if (over) return
       over = true
+      clearTimeout(held)
       notices.close()
       filesystem.attach(null)
       watch.close()

@@ -122,6 +122,8 @@ export const ResourceLimitsSchema: GenMessage<ResourceLimits> = /*@__PURE__*/
   messageDesc(file_sandbox_v1_sandbox, 0);
 
 /**
+ * Between the programs of a sandbox and its view. What the kernel has in its cache does not pass.
+ *
  * @generated from message sandbox.v1.IoLimits
  */
 export type IoLimits = Message<"sandbox.v1.IoLimits"> & {
