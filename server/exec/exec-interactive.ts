@@ -1,7 +1,7 @@
-import type { Writable } from 'node:stream'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ExecInput, ExecInput_Start, ExecInput_Terminal, ExecOutputSchema } from '../../proto/index.ts'
 import type { AgentProcess } from '../../runtimes/contract/agent.ts'
+import { roomIn } from '../concurrency/room-in.ts'
 import type { Limits } from '../config/limits.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { type Running, WORKSPACE } from '../sandboxes/running.ts'
@@ -62,7 +62,7 @@ async function pump(stream: Stream, process: AgentProcess): Promise<void> {
       case 'stdin': {
         const { buffer, byteOffset, length } = input.value
         if (stdin === null || stdin.destroyed || stdin.writableEnded) break
-        if (!stdin.write(Buffer.from(buffer, byteOffset, length))) await room(stdin)
+        if (!stdin.write(Buffer.from(buffer, byteOffset, length))) await roomIn(stdin)
         break
       }
       case 'stdinEnd':
@@ -84,20 +84,6 @@ async function pump(stream: Stream, process: AgentProcess): Promise<void> {
     }
   }
   stdin?.end()
-}
-
-/** Resolves when more may be written, and when nobody will read it any more. */
-function room(stdin: Writable): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      stdin.off('drain', done)
-      stdin.off('close', done)
-      resolve()
-    }
-    stdin.once('drain', done)
-    stdin.once('close', done)
-    if (stdin.destroyed) done()
-  })
 }
 
 function terminalOf({ rows, columns }: ExecInput_Terminal, field: string): Terminal {

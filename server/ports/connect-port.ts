@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { ConnectPortRequest, ConnectPortResponseSchema } from '../../proto/index.ts'
 import { AgentError } from '../../runtimes/contract/agent.ts'
+import { roomIn } from '../concurrency/room-in.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import type { Running } from '../sandboxes/running.ts'
@@ -64,24 +65,10 @@ async function pump(incoming: AsyncIterator<ConnectPortRequest>, inside: Duplex)
     if (message.case !== 'data') throw invalid('message', 'must be data after the first')
     if (inside.destroyed) return
     const { buffer, byteOffset, length } = message.value
-    if (!inside.write(Buffer.from(buffer, byteOffset, length))) await room(inside)
+    if (!inside.write(Buffer.from(buffer, byteOffset, length))) await roomIn(inside)
   }
   inside.end()
   if (!inside.destroyed && !inside.writableFinished) await once(inside, 'finish').catch(() => undefined)
-}
-
-/** Resolves when more may be written, and when nobody will read it any more. */
-function room(inside: Duplex): Promise<void> {
-  return new Promise((resolve) => {
-    const done = () => {
-      inside.off('drain', done)
-      inside.off('close', done)
-      resolve()
-    }
-    inside.once('drain', done)
-    inside.once('close', done)
-    if (inside.destroyed) done()
-  })
 }
 
 /** The server inside has broken the connection; the end of the sandbox is another error. */
