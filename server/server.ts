@@ -121,7 +121,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
       hostUids: isRoot ? new HostUids(config.hostUids) : undefined,
     },
   )
-  await recover(dataDir.previousInstances, { records, sandboxes, mountDirs, runtimes, deltasDir, nowMs, log })
+  await recover(dataDir.previousInstances, { records, store, sandboxes, mountDirs, runtimes, deltasDir, nowMs, log })
   dataDir.markRecovered()
   undo.add(() => dataDir.markClean())
   undo.add(async () => {

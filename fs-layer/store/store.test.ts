@@ -197,7 +197,7 @@ describe('names of roots', () => {
   it('are kept, replaced, listed in order and deleted', async () => {
     await using made = await temporaryStore()
     const hash = await emptyVersion(made.store)
-    for (const name of ['b', 'a', 'ü', 'b']) await made.store.setRoot(name, hash)
+    for (const name of ['b', 'a', 'ü', 'b']) await made.store.setRoots([[name, hash]])
     const store = await made.reopen()
     expect(await collect(store.roots())).toEqual(['a', 'b', 'ü'].map((name) => ({ name, hash })))
     await store.deleteRoot('b')
@@ -209,11 +209,11 @@ describe('names of roots', () => {
   it('have 1 to 512 bytes and a root that is there', async () => {
     await using made = await temporaryStore()
     const hash = await emptyVersion(made.store)
-    await made.store.setRoot('n'.repeat(MAX_ROOT_NAME_BYTES), hash)
+    await made.store.setRoots([['n'.repeat(MAX_ROOT_NAME_BYTES), hash]])
     for (const name of ['', 'n'.repeat(MAX_ROOT_NAME_BYTES + 1)]) {
-      await expect(made.store.setRoot(name, hash)).rejects.toMatchObject({ code: 'invalid' })
+      await expect(made.store.setRoots([[name, hash]])).rejects.toMatchObject({ code: 'invalid' })
     }
-    await expect(made.store.setRoot('a', '00'.repeat(32))).rejects.toMatchObject({ code: 'missing' })
+    await expect(made.store.setRoots([['a', '00'.repeat(32)]])).rejects.toMatchObject({ code: 'missing' })
   })
 })
 

@@ -228,17 +228,10 @@ export class Store extends StoreReader {
   }
 
   /**
-   * Keeps a root under a name, in place of the one that had it.
+   * Keeps roots under names, in place of those that had them; all or none.
    *
    * @throws {StoreError} `missing`: no such root; `invalid`: an empty name or one over 512 bytes
    */
-  async setRoot(name: string, hash: Hash): Promise<void> {
-    checkRootName(name)
-    this.rootSync(checkHash(hash))
-    await this.#write([{ key: nameKey(KIND_NAME, name), value: Buffer.from(hash, 'hex') }])
-  }
-
-  /** The same for several, all or none. */
   async setRoots(roots: readonly (readonly [name: string, hash: Hash])[]): Promise<void> {
     for (const [name, hash] of roots) {
       checkRootName(name)

@@ -7,6 +7,7 @@ import { checkId, newId } from '../records/ids.ts'
 import type { Page } from '../records/page.ts'
 import type { CodebaseRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
+import { codebaseRoots, namesOf } from '../records/root-names.ts'
 
 export interface CodebasesDependencies {
   readonly store: Store
@@ -41,7 +42,7 @@ export class Codebases {
     this.checkNew(name, ownerId)
     const now = this.#nowMs()
     const id = newId('cb')
-    await this.#store.setRoot(rootName(id), root)
+    await this.#store.setRoots(codebaseRoots({ id, root }))
     const sequence = this.#records.codebases.nextSequence()
     return this.#records.codebases.put({ id, sequence, name, ownerId, root, createdAtMs: now, updatedAtMs: now })
   }
@@ -83,7 +84,7 @@ export class Codebases {
       const current = this.get(id)
       const root = await edit(current)
       if (root === current.root) return current
-      await this.#store.setRoot(rootName(id), root)
+      await this.#store.setRoots(codebaseRoots({ id, root }))
       return this.#records.codebases.put({ ...current, root, updatedAtMs: this.#nowMs() })
     })
   }
@@ -91,7 +92,7 @@ export class Codebases {
   /** FAILED_PRECONDITION while a sandbox is made from it: a sandbox without its codebase could not be listed with it. */
   delete(id: string): Promise<void> {
     return this.#serial.run(checkId('cb', id, 'codebase_id'), async () => {
-      this.get(id)
+      const codebase = this.get(id)
       const users = [...this.#records.sandboxes.values()].filter((sandbox) => sandbox.codebaseId === id)
       if (users.length > 0) {
         const maxShown = 5
@@ -104,13 +105,9 @@ export class Codebases {
         )
       }
       await this.#records.codebases.delete(id)
-      await this.#store.deleteRoot(rootName(id))
+      await this.#store.deleteRoot(...namesOf(codebaseRoots(codebase)))
     })
   }
-}
-
-function rootName(id: string): string {
-  return `codebase/${id}`
 }
 
 /** For names that are shown to people. */

@@ -1,8 +1,10 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Store } from '../../fs-layer/store/store.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Records } from '../records/records.ts'
+import { codebaseRoots, namesOf, sandboxRoots, snapshotRoots } from '../records/root-names.ts'
 import { deltaName, sandboxOfDelta } from './delta-name.ts'
 import type { MountDirs } from './mount-dirs.ts'
 import type { Sandboxes } from './sandboxes.ts'
@@ -10,6 +12,7 @@ import { transition } from './transition.ts'
 
 export interface RecoverDependencies {
   readonly records: Records
+  readonly store: Store
   readonly sandboxes: Sandboxes
   readonly mountDirs: MountDirs
   readonly runtimes: ReadonlyMap<string, Runtime>
@@ -41,6 +44,7 @@ export async function recover(previousInstances: readonly string[], dependencies
 
   for (const record of all.filter(({ status }) => status === 'destroyed')) await sandboxes.finishDestroying(record)
   await removeOrphans(dependencies)
+  await removeStaleRoots(dependencies)
 }
 
 /** A delta that no record names: a sandbox's creation or removal, or a restoring, was cut short. */
@@ -53,4 +57,20 @@ async function removeOrphans({ records, deltasDir, log }: RecoverDependencies): 
     log.warn({ sandbox: id, delta: name }, 'removing a delta that belongs to no sandbox')
     await rm(join(deltasDir, name), { recursive: true, force: true })
   }
+}
+
+/** Names that keep versions for records that were never made, or are gone: they would be kept for ever. */
+async function removeStaleRoots({ records, store, log }: RecoverDependencies): Promise<void> {
+  const wanted = new Set([
+    ...[...records.codebases.values()].flatMap((record) => namesOf(codebaseRoots(record))),
+    ...[...records.sandboxes.values()].flatMap((record) => namesOf(sandboxRoots(record))),
+    ...[...records.snapshots.values()].flatMap((record) => namesOf(snapshotRoots(record))),
+  ])
+  const stale: string[] = []
+  for await (const { name } of store.roots()) {
+    if (/^(?:codebase|sandbox|snapshot)\//.test(name) && !wanted.has(name)) stale.push(name)
+  }
+  if (stale.length === 0) return
+  log.warn({ names: stale.length }, 'letting go of versions that nothing on record needs')
+  await store.deleteRoot(...stale)
 }

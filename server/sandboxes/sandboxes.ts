@@ -11,9 +11,9 @@ import { originOf } from '../records/origin.ts'
 import type { Page } from '../records/page.ts'
 import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
+import { namesOf, sandboxRoots } from '../records/root-names.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import type { SandboxSpec } from './create-request.ts'
-import { deltaName } from './delta-name.ts'
 import { type LaunchDependencies, launch, teardown } from './launch.ts'
 import { Running } from './running.ts'
 import { checkStartable, checkStoppable, type SandboxEvent, transition } from './transition.ts'
@@ -114,7 +114,7 @@ export class Sandboxes implements AsyncDisposable {
       const [id, sequence] = [newId('sb'), records.sandboxes.nextSequence()]
       return { ...spec, id, sequence, status: 'pending', createdAtMs }
     })
-    await store.setRoots(made.flatMap(rootsOf))
+    await store.setRoots(made.flatMap(sandboxRoots))
     await records.sandboxes.putAll(made)
     return made
   }
@@ -131,11 +131,11 @@ export class Sandboxes implements AsyncDisposable {
       }
       const origin = originOf(record)
       const restored: SandboxRecord = { ...record, base, origin, restored: (record.restored ?? 0) + 1 }
-      await store.setRoots(rootsOf(restored))
+      await store.setRoots(sandboxRoots(restored))
       await views.prepare(record, restored)
       await records.sandboxes.put(restored)
       await views.remove(record)
-      await store.deleteRoot(...rootsOf(record).map(([name]) => name))
+      await store.deleteRoot(...namesOf(sandboxRoots(record)))
       return restored
     })
   }
@@ -195,7 +195,7 @@ export class Sandboxes implements AsyncDisposable {
     await networks.forget(id)
     const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
     if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))
-    await store.deleteRoot(...rootsOf(record).map(([name]) => name))
+    await store.deleteRoot(...namesOf(sandboxRoots(record)))
     await records.sandboxes.delete(id)
   }
 
@@ -276,12 +276,6 @@ export class Sandboxes implements AsyncDisposable {
 
 function baseOf(snapshot: SnapshotRecord) {
   return { codebaseId: snapshot.codebaseId, base: snapshot.root, origin: originOf(snapshot) }
-}
-
-/** Names in the store that keep what the sandbox needs. */
-function rootsOf(record: SandboxRecord): (readonly [name: string, hash: Hash])[] {
-  const name = `sandbox/${deltaName(record)}`
-  return [[name, record.base], ...(record.origin === undefined ? [] : [[`${name}/origin`, record.origin] as const])]
 }
 
 function reasonOf(error: unknown): string {

@@ -9,6 +9,7 @@ import { originOf } from '../records/origin.ts'
 import type { Page } from '../records/page.ts'
 import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
+import { namesOf, snapshotRoots } from '../records/root-names.ts'
 
 export interface SnapshotsDependencies {
   readonly store: Store
@@ -54,14 +55,12 @@ export class Snapshots {
     const id = newId('snap')
     const { hash, root, skipped } = folded
     const origin = originOf(of)
-    await store.setRoots([
-      [rootName(id), hash],
-      [originName(id), origin],
-    ])
     const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin }
     const contents = { root: hash, bytes: root.bytes, files: root.files, skipped }
     const sequence = records.snapshots.nextSequence()
-    return await records.snapshots.put({ ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() })
+    const record: SnapshotRecord = { ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() }
+    await store.setRoots(snapshotRoots(record))
+    return await records.snapshots.put(record)
   }
 
   /** Throws NOT_FOUND, or INVALID_ARGUMENT naming the field. */
@@ -91,17 +90,9 @@ export class Snapshots {
 
   delete(id: string): Promise<void> {
     const { records, store } = this.#parts
-    return this.use(id, async () => {
+    return this.use(id, async (record) => {
       await records.snapshots.delete(id)
-      await store.deleteRoot(rootName(id), originName(id))
+      await store.deleteRoot(...namesOf(snapshotRoots(record)))
     })
   }
-}
-
-function rootName(id: string): string {
-  return `snapshot/${id}`
-}
-
-function originName(id: string): string {
-  return `snapshot/${id}/origin`
 }

@@ -1,6 +1,7 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it } from 'vitest'
+import { Store } from '../../fs-layer/store/store.ts'
 import { collect } from '../fixtures/collect.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
 import { codebaseWith } from '../fixtures/wire-codebase.ts'
@@ -16,6 +17,12 @@ beforeEach(async (context) => {
 afterEach(() => {
   if (dir !== undefined) removeServerDir(dir)
 })
+
+/** Of a server that has ended. */
+async function withStore(of: string, work: (store: Store) => Promise<void>): Promise<void> {
+  await using store = await Store.open({ dir: join(of, 'data', 'store') })
+  await work(store)
+}
 
 async function write({ wire }: ServerProcess, sandboxId: string, path: string, text: string): Promise<void> {
   const start = { sandboxId, path: Buffer.from(path), principal: 2 }
@@ -47,7 +54,13 @@ it('after kill -9 every snapshot that was answered is there with all that it has
   mkdirSync(join(deltas, `${sandboxId}.2`))
   writeFileSync(join(deltas, `${sandboxId}.2`, 'trail.json'), '')
 
-  await using second = await ServerProcess.start(dir)
+  await withStore(dir, async (store) => {
+    for (const name of ['sandbox/sb_0123456789abcdef', `sandbox/${sandboxId}.2`, 'snapshot/snap_0123456789abcdef']) {
+      await store.setRoots([[name, Buffer.from(rootHash).toString('hex')]])
+    }
+  })
+
+  const second = await ServerProcess.start(dir)
   const { snapshots } = second.wire
   expect(await snapshots.getSnapshot({ snapshotId })).toMatchObject({ name: 'one', rootHash, fileCount: 3n })
   for (const id of [sandboxId, ...forks.map((fork) => fork.id)]) {
@@ -56,4 +69,13 @@ it('after kill -9 every snapshot that was answered is there with all that it has
   }
   expect(readdirSync(deltas)).not.toContain(`${sandboxId}.2`)
   expect(readdirSync(deltas)).toContain(`${sandboxId}.1`)
+  await second.end('SIGTERM')
+  await withStore(dir, async (store) => {
+    const names: string[] = []
+    for await (const { name } of store.roots()) names.push(name)
+    const of = (what: string) => [what, `${what}/origin`]
+    const sandboxes = [`sandbox/${sandboxId}.1`, ...forks.map(({ id }) => `sandbox/${id}`)]
+    const wanted = [...[...sandboxes, `snapshot/${snapshotId}`].flatMap(of), `codebase/${codebaseId}`]
+    expect(names.sort()).toEqual(wanted.sort())
+  })
 })

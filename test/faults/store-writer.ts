@@ -23,7 +23,7 @@ async function main(dir: string): Promise<never> {
     await upload.commit()
     for (const hash of put) say(`blob ${hash}`)
     const { hash } = await builder.finish()
-    await store.setRoot('latest', hash)
+    await store.setRoots([['latest', hash]])
     say(`root ${hash}`)
   }
 }
