@@ -74,6 +74,13 @@ describe('settings that cannot be', () => {
     ['a socket path that no socket can have', `socket: /${'x'.repeat(107)}`, /`socket`: must be at most 107 bytes/],
     ['a port over 65535', 'listen: "1.2.3.4:65536"', /`listen`: `1.2.3.4:65536`/],
     ['a limit of nothing', 'limits: { maxSandboxes: 0 }', /`limits.maxSandboxes`/],
+    [
+      'memory that no sandbox can live in',
+      'limits: { memoryBytesPerSandbox: 16777215 }',
+      /`limits.memoryBytesPerSandbox`/,
+    ],
+    ['a quota that no kernel takes', 'limits: { maxCpuQuotaUsPerSandbox: 999 }', /`limits.maxCpuQuotaUsPerSandbox`/],
+    ['a bandwidth of silence', 'limits: { maxReadBytesPerSecond: 65535 }', /`limits.maxReadBytesPerSecond`/],
     ['host users that end before they begin', 'hostUids: { first: 2000, last: 1999 }', /`hostUids.last`/],
     ['host users that are system users', 'hostUids: { first: 10, last: 1999 }', /`hostUids.first`/],
     ['a network that there is not', 'network: some', /`network`/],
@@ -89,6 +96,13 @@ describe('settings that cannot be', () => {
   it('a socket path of 107 bytes is taken', () => {
     const socket = `/${'x'.repeat(106)}`
     expect(loadConfig({ uid: 0, env: {}, flags: { socket } }).socket).toBe(socket)
+  })
+
+  it('the least that a sandbox can live with is taken, and 0, which is no limit', () => {
+    const limits = { memoryBytesPerSandbox: 16_777_216, maxCpuQuotaUsPerSandbox: 1_000, maxReadBytesPerSecond: 65_536 }
+    expect(loadConfig({ uid: 0, env: {}, flags: { limits } }).limits).toMatchObject(limits)
+    const none = { memoryBytesPerSandbox: 0, processesPerSandbox: 0, maxTmpBytesPerSandbox: 0 }
+    expect(loadConfig({ uid: 0, env: {}, flags: { limits: none } }).limits).toMatchObject(none)
   })
 
   it('a misspelt limit in the environment is refused, a variable of the client is not ours', () => {

@@ -1,4 +1,5 @@
 import { once } from 'node:events'
+import { totalmem } from 'node:os'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest'
@@ -70,12 +71,15 @@ it('counts how often and how long a sandbox stood still for its quota of CPU tim
   expect(throttledMs).toBeGreaterThan(0)
 })
 
-it('tells CPU time where no group counts it', async () => {
+it('tells CPU time where no group counts it, and limits that nobody asked for', async () => {
   const { server, project } = fixture
   await using plain = await Sandbox.fromLocal(project, { server })
   const spin = 'import time\nwhile time.process_time() < 0.3: pass'
   await plain.run(['python3', '-c', spin])
-  expect((await plain.stats()).cpuTimeMs).toBeGreaterThanOrEqual(200)
+  const { cpuTimeMs, memoryLimitBytes, processesLimit } = await plain.stats()
+  expect(cpuTimeMs).toBeGreaterThanOrEqual(200)
+  // Nothing was asked for: what the server usually sets.
+  expect([memoryLimitBytes, processesLimit]).toEqual([Math.floor(totalmem() * 0.75), 4096])
 })
 
 it('tells it again and again until the sandbox ends', async () => {
