@@ -1,8 +1,12 @@
 import { chownSync, readFileSync } from 'node:fs'
+import { connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import { fileURLToPath } from 'node:url'
 import { execa } from 'execa'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { PatternType, Permission, SandboxStatus } from '../../proto/index.ts'
+import { NetworkPolicy_Mode, PatternType, Permission, SandboxStatus } from '../../proto/index.ts'
+import { Sandbox } from '../../sdk/index.ts'
+import { filesOrigin } from '../fixtures/origin.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
 import { codebaseWith } from '../fixtures/wire-codebase.ts'
@@ -51,6 +55,7 @@ describe('a server that is not root', () => {
       expect.stringContaining('only namespaces stand between'),
       expect.stringContaining('mount_max'),
       expect.stringContaining('no limits of memory, CPU time, processes'),
+      'bwrap: no sandbox can have the whole network (an allow-list it can): run the server as root',
     ])
     const { stdout } = await execa('node', [CROFT, 'doctor', '--server', `unix://${server.ready.socket}`])
     expect(stdout).toMatch(/^NOT POSSIBLE HERE\n- sandboxes run as this server's own user/m)
@@ -78,6 +83,41 @@ describe('a server that is not root', () => {
     await wire.sandboxes.startSandbox({ sandboxId })
     await wire.sandboxes.destroySandbox({ sandboxId })
     expect(mountsOf(server.ready)).toEqual([])
+  })
+
+  it('gives an allow-list of hosts and reaches ports inside, and refuses the whole network with the reason', async (context) => {
+    await needs(context, 'curl', 'python3')
+    await using origin = await filesOrigin(new Map([['/hello', 'hello\n']]))
+    const { sandboxes, trails } = server.wire
+    const codebaseId = await codebaseWith(server.wire, { a: '' })
+    const full = sandboxes.createSandbox({ codebaseId, network: { mode: NetworkPolicy_Mode.FULL } })
+    expect(await refusal(full)).toMatchObject({
+      code: 'UNIMPLEMENTED',
+      field: 'network.mode',
+      details: expect.stringContaining('run the server as root'),
+    })
+    const network = { mode: NetworkPolicy_Mode.ALLOW_LIST, allow: [`127.0.0.1:${origin.port}`] }
+    const { id: sandboxId } = await sandboxes.createSandbox({ codebaseId, network, start: true })
+    const get = `curl -sS --noproxy "" http://127.0.0.1:${origin.port}/hello http://a.example/`
+    expect((await sandboxes.exec({ sandboxId, command: get })).stdout).toBe(
+      'hello\ncroft: a.example is not in network.allow\n',
+    )
+    expect((await trails.getNetworkTrail({ sandboxId })).uses).toHaveLength(2)
+
+    const echo = `import socket
+s = socket.create_server(("127.0.0.1", 3000)); print("listening", flush=True)
+c = s.accept()[0]; c.sendall(c.recv(9)); c.close()`
+    await sandboxes.exec({
+      sandboxId,
+      command: `nohup python3 -c '${echo}' > /tmp/log 2>&1 & until grep -qs listening /tmp/log; do sleep 0.05; done`,
+    })
+    const remote = await Sandbox.connect(sandboxId, { server: `unix://${server.ready.socket}` })
+    await using exposed = await remote.expose(3000)
+    const socket = connect(exposed.port, exposed.host)
+    socket.write('hi')
+    expect(await text(socket)).toBe('hi')
+    remote.close()
+    await sandboxes.destroySandbox({ sandboxId })
   })
 
   it('keeps a mount through the death of the filesystem thread', async () => {
