@@ -159,6 +159,7 @@ function launched(boundary: Boundary, group: ControlGroup | undefined, network: 
       return stopping
     },
     stats: () => stats(boundary, group),
+    oomKills: () => group?.oomKills(),
   }
 }
 

@@ -38,6 +38,8 @@ export interface ControlGroup {
   /** A process that writes `0` to each of these is in the group, and so is what it starts. */
   readonly procsPaths: readonly string[]
   stats(): Promise<GroupStats>
+  /** As in `stats`, for who asks at each command. */
+  oomKills(): number | undefined
   /** Ends every process in the group and removes it. */
   remove(): Promise<void>
 }

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { emptyAndRemove, readField, readNumber, setLimit } from './files.ts'
+import { emptyAndRemove, readField, readFieldSync, readNumber, setLimit } from './files.ts'
 import {
   type ControlGroup,
   type ControlGroups,
@@ -43,9 +43,11 @@ export function createV1(parents: V1Directories): ControlGroups {
 }
 
 function groupOf(directories: V1Directories): ControlGroup {
+  const { memory } = directories
   return {
     procsPaths: distinct(directories).map((directory) => join(directory, 'cgroup.procs')),
     stats: () => stats(directories),
+    oomKills: () => (memory === undefined ? undefined : readFieldSync(memory, 'memory.oom_control', 'oom_kill')),
     async remove() {
       for (const directory of distinct(directories)) await emptyAndRemove(directory)
     },

@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { emptyAndRemove, readField, readNumber, readText, setLimit } from './files.ts'
+import { emptyAndRemove, readField, readFieldSync, readNumber, readText, setLimit } from './files.ts'
 import {
   type ControlGroup,
   type ControlGroups,
@@ -98,6 +98,7 @@ function groupOf(directory: string): ControlGroup {
   return {
     procsPaths: [join(directory, 'cgroup.procs')],
     stats: () => stats(directory),
+    oomKills: () => readFieldSync(directory, 'memory.events', 'oom_kill'),
     async remove() {
       // Kills at once whatever is in it, also what forks meanwhile (since Linux 5.14).
       const kill = join(directory, 'cgroup.kill')

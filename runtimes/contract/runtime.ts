@@ -102,6 +102,8 @@ export interface Launched {
   /** Ends every process inside; resolves when none is left. Never rejects for a boundary that is gone already. */
   stop(): Promise<void>
   stats(): Promise<Stats>
+  /** As in `stats`; cheap enough to be asked at each command. Undefined where nobody counts. */
+  oomKills(): number | undefined
 }
 
 export interface Ended {

@@ -103,7 +103,7 @@ export class BackgroundCommand {
       const status = await started.exited
       await quiet(process, this.#limits.outputGraceMs)
       const durationMs = performance.now() - startedAtMs
-      const exit = execExit({ status, durationMs, oomKilled: await started.oomKilled(status) })
+      const exit = execExit({ status, durationMs, oomKilled: started.oomKilled(status) })
       this.#finish({ ...NORMAL, exit, timedOut: started.timedOut(), outputExceeded: process.outputExceeded })
     } catch (error) {
       // The connection to the agent has ended, and with it all that was in the sandbox.

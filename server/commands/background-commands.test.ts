@@ -32,9 +32,8 @@ beforeEach(() => {
     sandboxId: SANDBOX,
     hostUid: 0,
     limits: {},
-    launched: {} as Launched,
+    launched: { oomKills: () => undefined } as Launched,
     view: {} as Lease,
-    memoryLimited: false,
   }
   const running = new Running(limits, { ...parts, agent: agent.agent })
   const sandboxes = { get: (id: string) => ({ id }) as SandboxRecord, running: () => running, exists: () => exists }

@@ -44,7 +44,7 @@ export async function* execStream(
     if (process.outputExceeded) throw tooMuchOutput(running, withoutOutput({ status, durationMs }), limits)
     if (started.timedOut()) throw timedOutSilently(started.timeoutMs, { status, durationMs }, limits)
     signal.throwIfAborted()
-    if (reportExit) yield { exit: execExit({ status, durationMs, oomKilled: await started.oomKilled(status) }) }
+    if (reportExit) yield { exit: execExit({ status, durationMs, oomKilled: started.oomKilled(status) }) }
   } finally {
     // Left early, because nobody reads any more: then the command has no purpose.
     if (signal.aborted) started.kill()

@@ -30,7 +30,7 @@ export async function exec(
     const status = await started.exited
     await quiet(process, limits.outputGraceMs)
     const durationMs = performance.now() - startedAtMs
-    const outcome = { status, stdout, stderr, durationMs, oomKilled: await started.oomKilled(status) }
+    const outcome = { status, stdout, stderr, durationMs, oomKilled: started.oomKilled(status) }
     if (process.outputExceeded) throw tooMuchOutput(running, outcome, limits)
     if (started.timedOut()) throw timedOut(started.timeoutMs, outcome, limits)
     return execResult(outcome, limits.maxUnaryOutputBytes)

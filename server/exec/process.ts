@@ -20,7 +20,7 @@ export interface StartedProcess {
   /** As the process's own; and resolves without the agent's word where that is overdue after a SIGKILL. */
   readonly exited: Promise<ExitStatus>
   /** Whether it failed for want of memory, as far as that can be told. To be asked when it has ended. */
-  readonly oomKilled: (status: ExitStatus) => Promise<boolean>
+  readonly oomKilled: (status: ExitStatus) => boolean
   readonly timeoutMs: number
   /** Set when it ran out of time and was told to end. */
   readonly timedOut: () => boolean
@@ -131,22 +131,11 @@ const KILLED: ExitStatus = { signal: SIGKILL, cpuUserUs: 0, cpuSystemUs: 0, maxR
 
 /**
  * From now on. One that succeeded was not killed, and needs no look; of several that failed at the same time it
- * cannot be told whose process it was.
+ * cannot be told whose process it was. A sandbox that has ended meanwhile has no count any more.
  */
-function watchOom(running: Running): (status: ExitStatus) => Promise<boolean> {
-  const before = countOr(running.oomKills(), 0)
-  return async ({ code }) => {
-    if (code === 0) return false
-    return (await countOr(running.oomKills(), 0)) > (await before)
-  }
-}
-
-/** A sandbox that ends meanwhile has no count any more. */
-function countOr(count: Promise<number | undefined>, otherwise: number): Promise<number> {
-  return count.then(
-    (known) => known ?? otherwise,
-    () => otherwise,
-  )
+function watchOom({ parts: { launched } }: Running): (status: ExitStatus) => boolean {
+  const before = launched.oomKills() ?? 0
+  return ({ code }) => code !== 0 && (launched.oomKills() ?? 0) > before
 }
 
 /** Nobody waits for its start any more. Where it starts yet it is killed, and it counts until it is over. */

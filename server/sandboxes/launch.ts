@@ -91,8 +91,7 @@ export async function launch(
     })
     undo.add(() => agent.close())
     if (network.mode === 'allow-list') await networks.attach(sandbox.id, agent, rulesOf(network.allow))
-    const memoryLimited = sandbox.limits.memoryBytes !== undefined
-    return { sandboxId: sandbox.id, hostUid, limits: inForce, launched, agent, view, memoryLimited }
+    return { sandboxId: sandbox.id, hostUid, limits: inForce, launched, agent, view }
   } catch (error) {
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error

@@ -16,8 +16,6 @@ export interface RunningParts {
   readonly launched: Launched
   readonly agent: Agent
   readonly view: Lease
-  /** Its memory has a limit of its own. */
-  readonly memoryLimited: boolean
 }
 
 /** A sandbox that runs: what is needed to use it, and to end it. */
@@ -72,14 +70,6 @@ export class Running {
       )
     }
     this.#commands += 1
-  }
-
-  /**
-   * Processes that the kernel has ended for want of memory so far. `undefined` where it has no limit of its own:
-   * what the host runs out of is the host's to tell.
-   */
-  async oomKills(): Promise<number | undefined> {
-    return this.parts.memoryLimited ? (await this.parts.launched.stats()).oomKills : undefined
   }
 
   endCommand(): void {

@@ -94,8 +94,8 @@ describe('an agent that answers each ping and lies by silence', () => {
       if (frame.type === 'ping') scripted.say({ type: 'pong', token: frame.token })
       else more(frame, scripted.say)
     })
-    const launched = {} as Launched
-    const parts = { sandboxId: 'sb_0', hostUid: 0, limits: {}, launched, view: {} as Lease, memoryLimited: false }
+    const launched = { oomKills: () => undefined } as Launched
+    const parts = { sandboxId: 'sb_0', hostUid: 0, limits: {}, launched, view: {} as Lease }
     return { ...scripted, running: new Running(limits, { ...parts, agent: scripted.agent }) }
   }
 
