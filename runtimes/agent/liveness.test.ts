@@ -50,10 +50,22 @@ it('whatever it says is an answer', async () => {
 it('what was read in the last moment counts: we may have been the slow ones', () => {
   liveness.asked()
   vi.advanceTimersByTime(ANSWER_MAX_MS)
-  // Between the timer and its judgement the sockets are read.
+  // Between the timer and its judgement the sockets are read; and the next question may be asked at once.
   liveness.heard()
+  vi.advanceTimersByTime(0)
+  liveness.asked()
   vi.runOnlyPendingTimers()
   expect(silent).toEqual([])
+})
+
+it('one that was not asked is not judged: it is we who were held up', async () => {
+  liveness.asked()
+  // Nothing ran here in all that time, no timer and no ping.
+  const now = performance.now()
+  const clock = vi.spyOn(performance, 'now').mockReturnValue(now + 10 * SILENCE_MAX_MS)
+  await vi.advanceTimersByTimeAsync(ANSWER_MAX_MS / 2)
+  clock.mockRestore()
+  expect([pings, silent]).toEqual([1, []])
 })
 
 it('is quiet when it is over', async () => {

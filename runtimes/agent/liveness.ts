@@ -24,6 +24,8 @@ export class Liveness implements Disposable {
   readonly #dependencies: LivenessDependencies
   readonly #idle: NodeJS.Timeout
   #heardAtMs = performance.now()
+  /** Since it was heard last: nobody is judged who was not asked whether he is there. */
+  #pingedAtMs: number | undefined
   #askedAtMs: number | undefined
   #question: NodeJS.Timeout | undefined
   #over = false
@@ -38,6 +40,7 @@ export class Liveness implements Disposable {
   heard(): void {
     this.#heardAtMs = performance.now()
     this.#askedAtMs = undefined
+    this.#pingedAtMs = undefined
   }
 
   asked(): void {
@@ -58,22 +61,33 @@ export class Liveness implements Disposable {
 
   #checkQuestion(): void {
     this.#question = undefined
-    if (this.#over || this.#askedAtMs === undefined) return
+    const askedAtMs = this.#askedAtMs
+    if (this.#over || askedAtMs === undefined) return
     const { answerMaxMs } = this.#options
-    const leftMs = this.#askedAtMs + answerMaxMs - performance.now()
+    if (this.#pingedAtMs === undefined) this.#ping()
+    // This process may have been held up itself: then the ping went out late, and has half of the time all the same.
+    const pingDueMs = (this.#pingedAtMs ?? 0) + answerMaxMs / 2
+    const leftMs = Math.max(askedAtMs + answerMaxMs, pingDueMs) - performance.now()
     if (leftMs > 0) {
-      this.#dependencies.ping()
       this.#question = this.#later(leftMs)
       return
     }
-    this.#judge(() => this.#askedAtMs !== undefined, `it did not answer within ${answerMaxMs / 1000} s`)
+    this.#judge(() => this.#askedAtMs === askedAtMs, `it did not answer within ${answerMaxMs / 1000} s`)
   }
 
   #checkIdle(): void {
     const { silenceMaxMs } = this.#options
     const isSilent = () => performance.now() - this.#heardAtMs >= silenceMaxMs
-    if (isSilent()) this.#judge(isSilent, `it has been silent for ${silenceMaxMs / 1000} s`)
-    else this.#dependencies.ping()
+    if (isSilent() && this.#pingedAtMs !== undefined) {
+      this.#judge(isSilent, `it has been silent for ${silenceMaxMs / 1000} s`)
+    } else {
+      this.#ping()
+    }
+  }
+
+  #ping(): void {
+    this.#pingedAtMs ??= performance.now()
+    this.#dependencies.ping()
   }
 
   /** Where we were the ones that did not come to it, its answer is in the socket: sockets are read before this. */
