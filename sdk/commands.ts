@@ -16,6 +16,8 @@ export interface RunOptions extends WatchOptions {
   readonly env?: Readonly<Record<string, string>>
   /** Relative to the view, or absolute inside the sandbox. Default: the root of the view. */
   readonly cwd?: string
+  /** The sandbox's own, by name or number; any other is an `UnsupportedError`. */
+  readonly user?: string
   /**
    * Milliseconds after which the command is killed, and the promise rejects with a `CommandTimeoutError` that
    * has the output so far. Default: the server's limit.
@@ -23,7 +25,7 @@ export interface RunOptions extends WatchOptions {
   readonly timeoutMs?: number
 }
 
-export interface StartOptions extends Pick<RunOptions, 'env' | 'cwd'> {
+export interface StartOptions extends Pick<RunOptions, 'env' | 'cwd' | 'user'> {
   /** All the input there is; at most 1 MiB. */
   readonly stdin?: string | Uint8Array
   /** Milliseconds after which the command is killed. Default: as long as the server lets any command run. */
@@ -88,7 +90,7 @@ export class Commands {
 export function execRequest(
   sandboxId: string,
   command: Command,
-  options: Pick<RunOptions, 'env' | 'cwd' | 'timeoutMs'>,
+  options: Pick<RunOptions, 'env' | 'cwd' | 'user' | 'timeoutMs'>,
 ): MessageInitShape<typeof ExecRequestSchema> {
   if (command.length === 0) throw new InvalidArgumentError('command is empty', 'command')
   return {
@@ -96,6 +98,7 @@ export function execRequest(
     ...(typeof command === 'string' ? { command } : { argv: command.map(toBytes) }),
     env: { ...options.env },
     workdir: options.cwd ?? '',
+    user: options.user ?? '',
     ...(options.timeoutMs === undefined ? {} : { timeout: durationFrom(options.timeoutMs, 'timeoutMs') }),
     reportExit: true,
   }

@@ -5,7 +5,7 @@ import type { Connection } from './client/connection.ts'
 import { type Command, execRequest, type RunOptions } from './commands.ts'
 import { AbortedError, InternalError, InvalidArgumentError } from './errors.ts'
 
-export interface PtyOptions extends Pick<RunOptions, 'env' | 'cwd' | 'timeoutMs' | 'signal'> {
+export interface PtyOptions extends Pick<RunOptions, 'env' | 'cwd' | 'user' | 'timeoutMs' | 'signal'> {
   /** Default: a login shell, bash where there is one. */
   readonly command?: Command
   /** Default 24. */

@@ -1,4 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander'
+import type { RunOptions } from '../commands.ts'
 import { InvalidArgumentError as InvalidOptionError } from '../errors.ts'
 import type { Rule } from '../rules.ts'
 import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
@@ -87,6 +88,7 @@ export interface ExecFlags {
   readonly command?: string
   readonly env?: Record<string, string>
   readonly cwd?: string
+  readonly user?: string
   readonly timeout?: number
 }
 
@@ -100,13 +102,15 @@ export function withExecFlags(command: Command): Command {
       parseEnvironment,
     )
     .option('-w, --cwd <dir>', 'in the view, or absolute inside')
+    .option('-u, --user <name>', 'the sandbox has one: croft, or 1000')
     .option('--timeout <time>', 'kill the command after 30s, 5m, 200ms', parseDuration)
 }
 
-export function runOptions(options: ExecFlags): { env?: Record<string, string>; cwd?: string; timeoutMs?: number } {
+export function runOptions(options: ExecFlags): Pick<RunOptions, 'env' | 'cwd' | 'user' | 'timeoutMs'> {
   return {
     ...(options.env === undefined ? {} : { env: options.env }),
     ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+    ...(options.user === undefined ? {} : { user: options.user }),
     ...(options.timeout === undefined ? {} : { timeoutMs: options.timeout }),
   }
 }

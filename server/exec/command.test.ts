@@ -86,6 +86,14 @@ describe('what is refused, by its field', () => {
     expect(parse({ command: 'x', timeout: { seconds: 2n } }).timeout).toEqual({ ms: 2000, asked: true })
   })
 
+  it('a user that is not the sandbox’s own', () => {
+    for (const user of ['', 'croft', '1000']) expect(parse({ command: 'x', user }).spec.argv).toContain('x')
+    for (const user of ['root', '0', 'croft\0', '1000:0']) {
+      const refusal = expect.objectContaining({ code: 'UNIMPLEMENTED', field: 'user' })
+      expect(() => parse({ command: 'x', user })).toThrow(refusal)
+    }
+  })
+
   it('input that is known beforehand, where it comes in messages of its own', () => {
     expect(() => parse({ command: 'x', stdin: 'a' }, true)).toThrow(/stdin/)
   })

@@ -2,7 +2,7 @@ import { posix } from 'node:path'
 import type { ExecRequest } from '../../proto/index.ts'
 import type { SpawnSpec } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
-import { invalid } from '../errors/croft-error.ts'
+import { CroftError, invalid, printable } from '../errors/croft-error.ts'
 import { environment } from './environment.ts'
 import { parseTimeout, type Timeout } from './timeout.ts'
 
@@ -29,11 +29,12 @@ export interface CommandContext {
   readonly defaultTimeoutMs?: number
 }
 
-/** What a request asks to be run. Throws INVALID_ARGUMENT naming the field. */
+/** What a request asks to be run. Throws INVALID_ARGUMENT or UNIMPLEMENTED naming the field. */
 export function parseCommand(
   request: ExecRequest,
   { limits, workspace, liveInput, terminal, defaultTimeoutMs }: CommandContext,
 ): Command {
+  checkUser(request.user)
   const input = parseInput(request)
   if (liveInput === true && input !== undefined) throw invalid('stdin', 'must come in messages of its own here')
   return {
@@ -47,6 +48,15 @@ export function parseCommand(
     input,
     timeout: parseTimeout(request.timeout, limits, defaultTimeoutMs),
   }
+}
+
+/** There are no rights inside that one user could have and another not. */
+function checkUser(user: string): void {
+  if (['', 'croft', '1000'].includes(user)) return
+  throw new CroftError('UNIMPLEMENTED', `user cannot be ${printable(user)}: a sandbox has one, croft (1000)`, {
+    field: 'user',
+    reason: 'unsupported',
+  })
 }
 
 function parseArguments({ command, argv }: ExecRequest, limits: Limits): (string | Buffer)[] {

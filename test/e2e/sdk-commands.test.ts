@@ -94,6 +94,11 @@ describe('a command', () => {
     expect(five).toMatchObject({ stdout: '12345', truncated: true })
   })
 
+  test('runs as the one user that there is, and is refused as any other', async () => {
+    expect((await sandbox.run('id -un', { user: 'croft' })).stdout).toBe('croft\n')
+    await expect(sandbox.run('id', { user: 'root' })).rejects.toMatchObject({ code: 'unsupported' })
+  })
+
   test('an empty one is refused', async () => {
     await expect(sandbox.run('')).rejects.toMatchObject({ code: 'invalid_argument', field: 'command' })
   })
