@@ -1,5 +1,6 @@
 import { mkdirSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { status } from '@grpc/grpc-js'
 import { afterEach, beforeEach, expect, it } from 'vitest'
 import { Store } from '../../fs-layer/store/store.ts'
 import { collect } from '../fixtures/collect.ts'
@@ -78,4 +79,24 @@ it('after kill -9 every snapshot that was answered is there with all that it has
     const wanted = [...[...sandboxes, `snapshot/${snapshotId}`].flatMap(of), `codebase/${codebaseId}`]
     expect(names.sort()).toEqual(wanted.sort())
   })
+})
+
+it('a snapshot that is under way when the filesystem thread dies is made or refused, and made the next time', async () => {
+  await using server = await ServerProcess.startMortal(dir)
+  const { wire } = server
+  const codebaseId = await codebaseWith(wire, { 'a.txt': 'hello' })
+  const { id: sandboxId } = await wire.sandboxes.createSandbox({ codebaseId, preset: 'development' })
+  await write(server, sandboxId, 'large', 'x'.repeat(8_000_000))
+  await wire.snapshots.createSnapshot({ sandboxId })
+  await write(server, sandboxId, 'other', 'y'.repeat(8_000_000))
+  const underWay = wire.snapshots.createSnapshot({ sandboxId }).catch((error: unknown) => error)
+  await server.endThread(1)
+  const made = await underWay
+  if (made instanceof Error) expect(made).toMatchObject({ code: status.UNAVAILABLE })
+  const { rootHash, id: snapshotId } = await wire.snapshots.createSnapshot({ sandboxId })
+  if (!(made instanceof Error)) expect(made).toMatchObject({ rootHash })
+  const { id } = await wire.sandboxes.createSandbox({ snapshotId, preset: 'development' })
+  expect(await read(server, id, 'large')).toBe('x'.repeat(8_000_000))
+  expect(await read(server, id, 'other')).toBe('y'.repeat(8_000_000))
+  expect(readdirSync(join(dir, 'data', 'deltas', sandboxId))).not.toContain('moments')
 })
