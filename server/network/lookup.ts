@@ -8,7 +8,7 @@ export type Lookup = (name: string) => Promise<readonly string[]>
  * of the server's files are read too, and cannot be cancelled: so no more than `maxAtOnce` at a time, and one for each
  * name.
  */
-export function hostLookup(maxAtOnce: number): Lookup {
+export function hostLookup(maxAtOnce: number, ask: Lookup = askHost): Lookup {
   const underWay = new Map<string, Promise<readonly string[]>>()
   const waiting: (() => void)[] = []
   let running = 0
@@ -17,8 +17,7 @@ export function hostLookup(maxAtOnce: number): Lookup {
     while (running >= maxAtOnce) await new Promise<void>((resolve) => waiting.push(resolve))
     running += 1
     try {
-      const found = await lookup(name, { all: true, verbatim: true })
-      return found.map(({ address }) => address)
+      return await ask(name)
     } finally {
       running -= 1
       waiting.shift()?.()
@@ -32,4 +31,9 @@ export function hostLookup(maxAtOnce: number): Lookup {
     underWay.set(name, answer)
     return answer
   }
+}
+
+async function askHost(name: string): Promise<string[]> {
+  const found = await lookup(name, { all: true, verbatim: true })
+  return found.map(({ address }) => address)
 }

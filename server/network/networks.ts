@@ -76,7 +76,7 @@ export class Networks {
   /** At the end of a run. */
   async save(sandboxId: string): Promise<void> {
     const trail = this.#trails.get(sandboxId)
-    if (trail === undefined) return
+    if (trail === undefined || trail.entries().length === 0) return
     const sequence = this.#saved.get(sandboxId)?.sequence ?? this.#saved.nextSequence()
     await this.#saved.put({ id: sandboxId, sequence, uses: trail.entries() })
   }

@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { createServer, type Server } from 'node:net'
+import { type AddressInfo, createServer, type Server } from 'node:net'
 import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -36,7 +36,8 @@ for say in sys.argv[1:]:
     if say is not sys.argv[-1]:
         said += s.recv(65536)
 while True:
-    piece = s.recv(65536)
+    try: piece = s.recv(65536)
+    except ConnectionResetError: break
     if not piece: break
     said += piece
 sys.stdout.buffer.write(said)`
@@ -288,6 +289,20 @@ print(len(held))
     expect(await talk(sandbox, `GET http://a.test/${'x'.repeat(4096)} HTTP/1.1\nHost: a\n\n`)).toMatch(
       /^HTTP\/1\.1 (431|400)/,
     )
+  })
+
+  it('is cut off when neither side says anything for long', async () => {
+    const silent = createServer(() => undefined)
+    servers.push(silent)
+    await once(silent.listen(0, '127.0.0.1'), 'listening')
+    const { port } = silent.address() as AddressInfo
+    const allow = [`packages.test:${port}`, `127.0.0.1:${port}`]
+    const names = { 'packages.test': ['127.0.0.1'] }
+    const sandbox = await proxiedSandbox(house, { allow, names, limits: { proxyIdleMs: 200 } })
+    expect(await talk(sandbox, `CONNECT packages.test:${port} HTTP/1.1\nHost: x\n\n`)).toMatch(/^HTTP\/1\.1 200/)
+    const socks = `\\x05\\x01\\x00\\x05\\x01\\x00\\x03\\x0dpackages.test`
+    const portBytes = port.toString(16).padStart(4, '0').replace(/../g, '\\x$&')
+    expect((await talk(sandbox, socks + portBytes)).slice(0, 4)).toBe('\u0005\u0000\u0005\u0000')
   })
 
   it.each([
