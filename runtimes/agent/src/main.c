@@ -12,7 +12,9 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -211,7 +213,7 @@ static _Noreturn void run(void)
   }
 }
 
-#define USAGE "usage: croft-agent FD [FILES [FILE-BYTES]]"
+#define USAGE "usage: croft-agent FD [FILES [FILE-BYTES]], or connect PATH in the place of FD"
 
 static long number(const char *text)
 {
@@ -229,11 +231,26 @@ static rlim_t limit(int argc, char **argv, int at)
   return (rlim_t)value;
 }
 
+/* Where no descriptor can be handed to us: the server takes one connection there, and that is ours. */
+static int connect_to(const char *path)
+{
+  struct sockaddr_un address = {.sun_family = AF_UNIX};
+  if (strlen(path) >= sizeof address.sun_path) die("agent: the path to connect to is too long");
+  strcpy(address.sun_path, path);
+  int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0 || connect(fd, (struct sockaddr *)&address, sizeof address) < 0) die("agent: cannot connect");
+  return fd;
+}
+
 int main(int argc, char **argv)
 {
   if (argc >= 2 && strcmp(argv[1], "join") == 0) join_and_exec(argc, argv);
   if (argc >= 2 && strcmp(argv[1], "refuse") == 0) refuse_networks(argc, argv);
   long fd = argc >= 2 ? number(argv[1]) : -1;
+  if (argc >= 3 && strcmp(argv[1], "connect") == 0) {
+    fd = connect_to(argv[2]);
+    argv++, argc--;
+  }
   if (argc > 4 || fd < 3 || fd > 65535) die(USAGE);
   rlim_t most_files = limit(argc, argv, 2), most_file_bytes = limit(argc, argv, 3);
   harden();
