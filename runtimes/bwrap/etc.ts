@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs'
 import { readdir, readFile, stat } from 'node:fs/promises'
 import { join } from 'node:path'
-import { HOME, INSIDE_GID, INSIDE_UID } from './plan.ts'
+import { HOME } from '../contract/spec.ts'
+import { INSIDE_GID, INSIDE_UID } from './plan.ts'
 
 /** Copied where they are there: they are public, and programs ask for them. */
 const ETC_COPIES = [

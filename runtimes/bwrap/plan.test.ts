@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { LIMIT_RANGES } from '../contract/limits.ts'
 import type { LaunchSpec, Limits } from '../contract/runtime.ts'
-import { type BwrapHost, faultInSpec, planBwrap } from './plan.ts'
+import { faultInSpec } from '../contract/spec.ts'
+import { type BwrapHost, planBwrap } from './plan.ts'
 
 const SPEC: LaunchSpec = {
   sandboxId: 'sb_1',

@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import type { Capabilities, Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
+import { type Capabilities, type Launched, type LaunchSpec, NO_CAPABILITIES, type Probe } from '../contract/runtime.ts'
 import { lackOfFullNetwork } from './full-network.ts'
 
 export interface ProbeOptions {
@@ -17,25 +17,9 @@ export interface ProbeDependencies {
   readonly capabilities: () => Promise<Capabilities>
 }
 
-const NOTHING: Capabilities = {
-  memoryLimit: false,
-  cpuLimit: false,
-  pidsLimit: false,
-  openFilesLimit: false,
-  fileSizeLimit: false,
-  tmpLimit: false,
-  terminal: false,
-  image: false,
-  networkOff: false,
-  networkAllowList: false,
-  networkFull: false,
-  stats: false,
-  systemCallFilter: false,
-}
-
 /** Starts a sandbox with nothing in it, as any other is started, and ends it. Never throws. */
 export async function probeBwrap(options: ProbeOptions, dependencies: ProbeDependencies): Promise<Probe> {
-  const no = (reason: string): Probe => ({ available: false, reason, capabilities: NOTHING })
+  const no = (reason: string): Probe => ({ available: false, reason, capabilities: NO_CAPABILITIES })
   if (process.platform !== 'linux') return no('bubblewrap runs on Linux only: choose another runtime')
   if (!existsSync(options.bwrapPath)) return no(`there is no ${options.bwrapPath}: apt-get install bubblewrap`)
   if (!existsSync(options.agentPath)) return no(`the agent is not built (${options.agentPath}): npm run setup`)

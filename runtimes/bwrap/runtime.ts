@@ -12,12 +12,13 @@ import {
   RuntimeError,
   type Stats,
 } from '../contract/runtime.ts'
+import { faultInSpec } from '../contract/spec.ts'
 import { canFilterSystemCalls } from '../seccomp/filter.ts'
 import { type Boundary, firstWords, startBoundary } from './boundary.ts'
 import { cpuTimeOfTree } from './cpu-time.ts'
 import { attachFullNetwork, type FullNetwork, lackOfFullNetwork } from './full-network.ts'
 import { readHost } from './host.ts'
-import { AGENT_FD, type BwrapHost, FIRST_GROUP_FD, faultInSpec, planBwrap } from './plan.ts'
+import { AGENT_FD, type BwrapHost, FIRST_GROUP_FD, planBwrap } from './plan.ts'
 import { probeBwrap } from './probe.ts'
 
 export interface BwrapOptions {

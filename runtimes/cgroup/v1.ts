@@ -26,7 +26,7 @@ export function createV1(parents: V1Directories): ControlGroups {
     ),
     async create(name, limits) {
       const directories = needed(directoriesOf(name), limits)
-      const group = groupOf(directories)
+      const group = v1Group(directories)
       try {
         for (const directory of distinct(directories)) await mkdir(directory)
         await setLimits(directories, limits)
@@ -37,12 +37,12 @@ export function createV1(parents: V1Directories): ControlGroups {
       return group
     },
     async reap(name) {
-      await groupOf(directoriesOf(name)).remove()
+      await v1Group(directoriesOf(name)).remove()
     },
   }
 }
 
-function groupOf(directories: V1Directories): ControlGroup {
+export function v1Group(directories: V1Directories): ControlGroup {
   const { memory } = directories
   return {
     procsPaths: distinct(directories).map((directory) => join(directory, 'cgroup.procs')),

@@ -27,7 +27,7 @@ export async function createV2(parent: string): Promise<ControlGroups | undefine
     controllers,
     async create(name, limits) {
       const directory = join(parent, name)
-      const group = groupOf(directory)
+      const group = v2Group(directory)
       await mkdir(directory)
       try {
         for (const [file, value] of v2Settings(limits)) {
@@ -41,7 +41,7 @@ export async function createV2(parent: string): Promise<ControlGroups | undefine
       return group
     },
     async reap(name) {
-      await groupOf(join(parent, name)).remove()
+      await v2Group(join(parent, name)).remove()
     },
   }
 }
@@ -94,7 +94,7 @@ async function enable(parent: string, line: string): Promise<void> {
   }
 }
 
-function groupOf(directory: string): ControlGroup {
+export function v2Group(directory: string): ControlGroup {
   return {
     procsPaths: [join(directory, 'cgroup.procs')],
     stats: () => stats(directory),

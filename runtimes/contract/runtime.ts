@@ -55,6 +55,22 @@ export interface Capabilities {
   readonly systemCallFilter: boolean
 }
 
+export const NO_CAPABILITIES = {
+  memoryLimit: false,
+  cpuLimit: false,
+  pidsLimit: false,
+  openFilesLimit: false,
+  fileSizeLimit: false,
+  tmpLimit: false,
+  terminal: false,
+  image: false,
+  networkOff: false,
+  networkAllowList: false,
+  networkFull: false,
+  stats: false,
+  systemCallFilter: false,
+} as const satisfies Capabilities
+
 export interface LaunchSpec {
   readonly sandboxId: string
   /** Of the server that launches; part of every name the runtime gives to something on the host. */
@@ -95,6 +111,8 @@ export interface Limits {
 export interface Launched {
   /** To the agent. Ends when the boundary is gone. */
   readonly stream: Duplex
+  /** What the image says of every command's variables; absent where there is no image. */
+  readonly env?: Readonly<Record<string, string>>
   /** Resolves once, when the boundary has ended, with what it said (its last words on stderr). */
   readonly ended: Promise<Ended>
   /** Host process id of the boundary's outermost process, where there is one. */
@@ -130,9 +148,12 @@ export interface LeftBehind {
   readonly sandboxIds: readonly string[]
 }
 
-/** `code`: `unavailable` the runtime does not run here; `unsupported` it lacks an ability; `failed` it broke. */
+/**
+ * `code`: `unavailable` the runtime does not run here; `unsupported` it lacks an ability; `image` the image that was
+ * asked for is not to be had; `failed` it broke.
+ */
 export class RuntimeError extends Error {
-  readonly code: 'unavailable' | 'unsupported' | 'failed'
+  readonly code: 'unavailable' | 'unsupported' | 'image' | 'failed'
   readonly runtime: RuntimeName
 
   constructor(code: RuntimeError['code'], runtime: RuntimeName, message: string, options?: ErrorOptions) {
