@@ -32,6 +32,9 @@ export const debianPackages = [
     reason: 'tests boot a machine with control groups version 2',
   },
   { name: 'busybox-static', command: 'busybox', reason: 'what such a machine starts with' },
+  { name: 'docker.io', command: 'dockerd', reason: 'tests start a Docker of their own' },
+  { name: 'podman', command: 'podman', reason: 'tests start a Podman of their own' },
+  { name: 'runc', command: 'runc', reason: 'what that Podman runs containers with' },
   { name: 'ripgrep', command: 'rg', reason: 'the benchmark searches a view with it' },
 ]
 

@@ -16,7 +16,7 @@ export interface SandboxOptions {
   readonly permissions?: Rules
   /** Default: the server's, which is bwrap. */
   readonly runtime?: RuntimeName
-  /** For runtimes that have images. */
+  /** For `docker` and `podman`, which need one: a name that the engine has. Its `USER` and `ENTRYPOINT` are ignored. */
   readonly image?: string
   /** What is absent is not limited, but by the server. */
   readonly resources?: Resources

@@ -103,7 +103,11 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   undo.add(() => views[Symbol.asyncDispose]())
 
   const mounts = mountsOf(config.dataDir, config.mountDir)
-  const runtimes = createRuntimes({ bwrap: { stateDir: join(mounts, 'bwrap') } })
+  const runtimes = createRuntimes({
+    bwrap: { stateDir: join(mounts, 'bwrap') },
+    docker: { socketPath: config.docker.socket, stateDir: join(mounts, 'docker') },
+    podman: { socketPath: config.podman.socket, stateDir: join(mounts, 'podman') },
+  })
   const probes = new Probes(runtimes)
   const serial = new Serial()
   const snapshots = new Snapshots({ limits }, { store, records, serial, nowMs })

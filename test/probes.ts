@@ -65,9 +65,19 @@ export const probes = {
       (await trying('qemu-system-x86_64', ['--version'])) ?? (await trying('busybox', ['true'])) ?? (await noKernel())
     return lack
   },
-  docker: () => trying('docker', ['version', '--format', '{{.Server.Version}}']),
-  podman: () => trying('podman', ['info']),
+  /** Tests start engines of their own, on images that they make. */
+  docker: () => startable(['dockerd']),
+  podman: () => startable(['podman', 'runc']),
 } satisfies Record<string, () => Promise<string | undefined>>
+
+async function startable(programs: readonly string[]): Promise<string | undefined> {
+  if (process.getuid?.() !== 0) return 'not run as root'
+  for (const program of programs) {
+    const lack = await trying(program, ['--version'])
+    if (lack !== undefined) return lack
+  }
+  return trying('busybox', ['true'])
+}
 
 async function noKernel(): Promise<string | undefined> {
   try {

@@ -43,7 +43,7 @@ export function withSpecFlags(command: Command): Command {
     .option('--preset <name>', 'rules to begin with; see `croft presets`, or "empty" (default: agent-safe)')
     .option('--rule <pattern=level>', 'add a rule: none, view, read or write, @priority; repeatable', parseRule)
     .option('--runtime <name>', `one of ${RUNTIME_NAMES.join(', ')}`, parseRuntime)
-    .option('--image <name>', 'for runtimes that have images')
+    .option('--image <name>', 'what docker and podman make the sandbox of; the engine must have it')
     .option('--seccomp <profile>', `which system calls it has: ${SECCOMP_PROFILES.join(', ')}`, parseSeccomp)
     .option(
       '--allow <host>',

@@ -56,6 +56,18 @@ describe('where settings come from', () => {
     expect(loadConfig({ uid: 0, env, file, flags: { fs: { device: 'auto' } } }).fs.device).toBe('auto')
   })
 
+  it('the socket of an engine can be named in each of them, and has a usual place', () => {
+    expect(loadConfig({ uid: 0, env: {} })).toMatchObject({
+      docker: { socket: '/var/run/docker.sock' },
+      podman: { socket: '/run/podman/podman.sock' },
+    })
+    const file = fileWith('docker: { socket: /file.sock }')
+    expect(loadConfig({ uid: 0, env: {}, file }).docker.socket).toBe('/file.sock')
+    const env = { CROFT_DOCKER_SOCKET: '/env.sock' }
+    expect(loadConfig({ uid: 0, env, file }).docker.socket).toBe('/env.sock')
+    expect(() => loadConfig({ uid: 0, env: { CROFT_PODMAN_SOCKETS: '/x' } })).toThrow(/CROFT_PODMAN_SOCKETS/)
+  })
+
   it('an empty file changes nothing', () => {
     expect(loadConfig({ uid: 0, env: {}, file: fileWith('') })).toEqual(loadConfig({ uid: 0, env: {} }))
   })

@@ -57,13 +57,18 @@ function fromEnvironment(env: NodeJS.ProcessEnv): Settings {
   const limits = nested(env, 'CROFT_LIMITS_', Object.keys(limitsSchema.shape), Number)
   const hostUids = nested(env, 'CROFT_HOST_UIDS_', ['first', 'last'], Number)
   const fs = nested(env, 'CROFT_FS_', Object.keys(fsSchema.shape), String)
+  const engines = ['docker', 'podman'] as const
+  for (const engine of engines) {
+    const given = nested(env, `CROFT_${capitals(engine)}_`, ['socket'], String)
+    if (given !== undefined) settings[engine] = given
+  }
   if (limits !== undefined) settings['limits'] = limits
   if (hostUids !== undefined) settings['hostUids'] = hostUids
   if (fs !== undefined) settings['fs'] = fs
   return settings
 }
 
-const NESTED: ReadonlySet<string> = new Set(['limits', 'hostUids', 'fs'])
+const NESTED: ReadonlySet<string> = new Set(['limits', 'hostUids', 'fs', 'docker', 'podman'])
 
 function nested(
   env: NodeJS.ProcessEnv,

@@ -40,6 +40,9 @@ export const fsSchema = z.strictObject({
   device: z.enum(['auto', 'kernel', 'fuse-native']).default('auto'),
 })
 
+/** The engine's own socket; it is asked for nothing until somebody wants a container. */
+const engineSchema = (socket: string) => z.strictObject({ socket: socketPath.default(socket) })
+
 /** What may stand in the file; what is absent has its default from `load.ts`. */
 export const configSchema = z.strictObject({
   dataDir: absolutePath,
@@ -52,6 +55,8 @@ export const configSchema = z.strictObject({
   defaultRuntime: z.string().default('bwrap'),
   hostUids: hostUidsSchema.prefault({}),
   fs: fsSchema.prefault({}),
+  docker: engineSchema('/var/run/docker.sock').prefault({}),
+  podman: engineSchema('/run/podman/podman.sock').prefault({}),
   /** Which system calls programs have, where a request names nothing; and no request may ask for less of a filter. */
   seccomp: z.enum(SECCOMP_NAMES).default('default'),
   /** The most that a request may ask for; one that asks for nothing has none. */

@@ -55,8 +55,17 @@ function fromStore(error: StoreError): CroftError | undefined {
 }
 
 function fromRuntime(error: RuntimeError): CroftError {
-  const code = { unavailable: 'FAILED_PRECONDITION', unsupported: 'UNIMPLEMENTED', failed: 'INTERNAL' } as const
-  return new CroftError(code[error.code], printable(error.message), { reason: `runtime_${error.code}`, cause: error })
+  const code = {
+    unavailable: 'FAILED_PRECONDITION',
+    unsupported: 'UNIMPLEMENTED',
+    image: 'FAILED_PRECONDITION',
+    failed: 'INTERNAL',
+  } as const
+  return new CroftError(code[error.code], printable(error.message), {
+    reason: `runtime_${error.code}`,
+    ...(error.code === 'image' ? { field: 'image' } : {}),
+    cause: error,
+  })
 }
 
 /** `spawn` is answered where the command is started: only there is it known what was to be started. */

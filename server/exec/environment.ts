@@ -1,8 +1,8 @@
 import type { Limits } from '../config/limits.ts'
 import { invalid } from '../errors/croft-error.ts'
 
-/** What every command starts from. Nothing of the server's own environment is in it. */
-const BASE: Readonly<Record<string, string>> = {
+/** What every command starts from; an image's own variables stand over it. Nothing of the server's own is in it. */
+export const BASE_ENVIRONMENT: Readonly<Record<string, string>> = {
   PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
   HOME: '/home/croft',
   USER: 'croft',
@@ -12,7 +12,7 @@ const BASE: Readonly<Record<string, string>> = {
   TMPDIR: '/tmp',
 }
 
-/** The base with the request's variables over it. Throws INVALID_ARGUMENT naming `field`. */
+/** The request's variables, which stand over all others. Throws INVALID_ARGUMENT naming `field`. */
 export function environment(
   given: Readonly<Record<string, string>>,
   { field, limits, terminal = false }: { field: string; limits: Limits; terminal?: boolean },
@@ -25,5 +25,5 @@ export function environment(
     size += Buffer.byteLength(name) + Buffer.byteLength(value) + 2
   }
   if (size > limits.maxEnvironmentBytes) throw invalid(field, `is larger than ${limits.maxEnvironmentBytes} bytes`)
-  return { ...BASE, ...(terminal ? { TERM: 'xterm-256color' } : {}), ...given }
+  return { ...(terminal ? { TERM: 'xterm-256color' } : {}), ...given }
 }

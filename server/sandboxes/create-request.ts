@@ -138,6 +138,9 @@ function checkWishes(
   probe: Probe,
   device: CreateContext['device'],
 ): void {
+  if (image === '' && (runtime === 'docker' || runtime === 'podman')) {
+    throw invalid('image', `is missing: name one that ${runtime} has`)
+  }
   // Of a runtime that does not run here nothing is known; starting the sandbox says why.
   if (!probe.available) return
   if (network.mode === 'allow-list' && !probe.capabilities.networkAllowList) {

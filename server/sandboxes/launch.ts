@@ -5,6 +5,7 @@ import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
 import { oneAtATime } from '../concurrency/one-at-a-time.ts'
 import { Undo } from '../concurrency/undo.ts'
 import type { Limits } from '../config/limits.ts'
+import { BASE_ENVIRONMENT } from '../exec/environment.ts'
 import type { Networks } from '../network/networks.ts'
 import { rulesOf } from '../network/parse-network.ts'
 import { proxyEnvironment } from '../network/proxy-environment.ts'
@@ -81,7 +82,11 @@ export async function launch(
     const agent = connectAgent(launched.stream, {
       ...silence,
       systemCallFilter: systemCallFilter(sandbox.seccomp ?? 'default'),
-      ...(network.mode === 'allow-list' ? { env: proxyEnvironment() } : {}),
+      env: {
+        ...BASE_ENVIRONMENT,
+        ...launched.env,
+        ...(network.mode === 'allow-list' ? proxyEnvironment() : {}),
+      },
       sync: oneAtATime(() =>
         view.view.sync().catch((err: unknown) => {
           log.error({ err, sandbox: sandbox.id }, 'what a program wanted synced could not be')

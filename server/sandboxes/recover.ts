@@ -1,7 +1,7 @@
 import { readdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { Store } from '../../fs-layer/store/store.ts'
-import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import { type LeftBehind, type Runtime, RuntimeError } from '../../runtimes/contract/runtime.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Records } from '../records/records.ts'
 import { codebaseRoots, namesOf, sandboxRoots, snapshotRoots } from '../records/root-names.ts'
@@ -31,7 +31,7 @@ export async function recover(previousInstances: readonly string[], dependencies
 
   const sandboxIds = all.map(({ id }) => id)
   for (const instance of previousInstances) {
-    for (const runtime of runtimes.values()) await runtime.reap({ instance, sandboxIds })
+    for (const runtime of runtimes.values()) await reap(runtime, { instance, sandboxIds }, log)
   }
   const detached = await mountDirs.detachLeftovers()
   if (detached > 0) log.warn({ mounts: detached }, 'detached what an earlier server left mounted')
@@ -45,6 +45,17 @@ export async function recover(previousInstances: readonly string[], dependencies
   for (const record of all.filter(({ status }) => status === 'destroyed')) await sandboxes.finishDestroying(record)
   await removeOrphans(dependencies)
   await removeStaleRoots(dependencies)
+}
+
+/** An engine that is not there now is no reason not to start: what it kept of ours is of use to nobody. */
+async function reap(runtime: Runtime, leftBehind: LeftBehind, log: Logger): Promise<void> {
+  try {
+    await runtime.reap(leftBehind)
+  } catch (err) {
+    if (!(err instanceof RuntimeError) || err.code !== 'unavailable') throw err
+    const label = `croft.instance=${leftBehind.instance}`
+    log.warn({ reason: err.message, runtime: runtime.name, label }, 'cannot look for what an earlier server left there')
+  }
 }
 
 /** A delta that no record names: a sandbox's creation or removal, or a restoring, was cut short. */

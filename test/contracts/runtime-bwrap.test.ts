@@ -22,7 +22,8 @@ afterEach(() => house?.dispose())
 describe('the bwrap runtime', () => {
   it('is found by name, and says that it can and what', async () => {
     const stateDir = join(house.spec.scratchDir, 'other')
-    const runtime = createRuntimes({ bwrap: { stateDir } }).get('bwrap')
+    const engine = { socketPath: '/no/engine.sock', stateDir }
+    const runtime = createRuntimes({ bwrap: { stateDir }, docker: engine, podman: engine }).get('bwrap')
     const probe = await runtime?.probe()
     expect(probe).toMatchObject({ available: true, version: expect.stringMatching(/^\d+\.\d+/) as string })
     expect(probe?.capabilities).toMatchObject({

@@ -1,0 +1,23 @@
+/**
+ * How long an engine may take, each long enough for a busy machine: they find an engine that hangs, not one that is
+ * slow.
+ */
+export const OCI_LIMITS = {
+  /** To answer what is only a question. */
+  answerMs: 30_000,
+  /** To make a container or an image. */
+  createMs: 60_000,
+  startMs: 60_000,
+  removeMs: 60_000,
+  /** From the start of a container until its agent has connected and spoken. */
+  agentMs: 30_000,
+  /** Until the processes of a container that was killed are gone. */
+  deathMs: 10_000,
+} as const
+
+export type OciLimits = { readonly [name in keyof typeof OCI_LIMITS]: number }
+
+/** What an image may bring in variables; more is refused. */
+export const MAX_IMAGE_ENV_BYTES = 64 << 10
+/** Places that an image says are to be written to. */
+export const MAX_IMAGE_VOLUMES = 16

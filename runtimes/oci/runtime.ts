@@ -1,0 +1,219 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { agentBinaryPath } from '../agent/binary.ts'
+import {
+  type Capabilities,
+  type Launched,
+  type LaunchSpec,
+  type LeftBehind,
+  type Probe,
+  type Runtime,
+  RuntimeError,
+} from '../contract/runtime.ts'
+import { faultInSpec } from '../contract/spec.ts'
+import { canFilterSystemCalls } from '../seccomp/filter.ts'
+import { Engine, type EngineInfo, type EngineName } from './engine.ts'
+import { type Image, readImage } from './image.ts'
+import { OCI_LIMITS, type OciLimits } from './limits.ts'
+import { type MeetingPlace, openMeetingPlace } from './meeting-place.ts'
+import { type OciSources, planOci } from './plan.ts'
+import { probeOci } from './probe.ts'
+import { RunningContainer } from './running-container.ts'
+
+export interface OciOptions {
+  readonly name: EngineName
+  /** The engine's. */
+  readonly socketPath: string
+  /** For what a probe needs. The sandboxes' users must be able to reach it (mode 0711 above). */
+  readonly stateDir: string
+  /** Default: where the build puts it. */
+  readonly agentPath?: string
+  readonly limits?: Partial<OciLimits>
+}
+
+/** Docker and Podman, by the interface that both have. */
+export function createOciRuntime(options: OciOptions): Runtime {
+  return new OciRuntime(options)
+}
+
+class OciRuntime implements Runtime {
+  readonly name: EngineName
+  readonly #options: OciOptions
+  readonly #limits: OciLimits
+  readonly #agentPath: string
+  /** Made when it is first used: nothing happens for a runtime that nobody asks for. */
+  #made: Engine | undefined
+  #info: Promise<EngineInfo> | undefined
+  /** Names of containers that an engine did not remove when it was asked to. */
+  readonly #leftovers = new Set<string>()
+
+  constructor(options: OciOptions) {
+    this.name = options.name
+    this.#options = options
+    this.#limits = { ...OCI_LIMITS, ...options.limits }
+    this.#agentPath = options.agentPath ?? agentBinaryPath()
+  }
+
+  probe(): Promise<Probe> {
+    const { socketPath, stateDir } = this.#options
+    return probeOci(
+      { name: this.name, socketPath, stateDir, agentPath: this.#agentPath },
+      { engine: () => this.#engine, launch: (spec) => this.launch(spec), capabilitiesOf },
+    )
+  }
+
+  async launch(spec: LaunchSpec, signal?: AbortSignal): Promise<Launched> {
+    signal?.throwIfAborted()
+    const fault = faultInSpec(spec)
+    if (fault !== undefined) throw this.#error('failed', fault)
+    // One engine refuses a path that is not there, the other makes it, on the host.
+    if (!existsSync(spec.viewPath)) throw this.#error('failed', `viewPath is not there: ${spec.viewPath}`)
+    await this.#removeLeftovers()
+    const lacking = unsupported(spec, capabilitiesOf(await this.#engineInfo()))
+    if (lacking !== undefined) throw this.#error('unsupported', lacking)
+    const image = await this.#image(spec)
+    const name = `croft-${spec.instance}-${spec.sandboxId}-${randomBytes(4).toString('hex')}`
+    const sources = await this.#sources(spec)
+    const place = await this.#meetingPlace(sources.socket, spec)
+    try {
+      signal?.throwIfAborted()
+      await this.#engine.create(name, planOci(spec, image, sources))
+      await this.#engine.start(name)
+      return await this.#meet(name, { spec, image, place, signal })
+    } catch (error) {
+      await this.#remove(name)
+      throw error
+    } finally {
+      place.close()
+    }
+  }
+
+  async reap({ instance, sandboxIds }: LeftBehind): Promise<void> {
+    // On most hosts: no engine, and so nothing of ours there.
+    if (!existsSync(this.#options.socketPath)) return
+    for (const { id, sandboxId } of await this.#engine.containersOf(instance)) {
+      if (sandboxIds.includes(sandboxId)) await this.#engine.remove(id)
+    }
+  }
+
+  get #engine(): Engine {
+    this.#made ??= new Engine(this.name, this.#options.socketPath, this.#limits)
+    return this.#made
+  }
+
+  async #engineInfo(): Promise<EngineInfo> {
+    this.#info ??= this.#engine.info()
+    try {
+      return await this.#info
+    } catch (error) {
+      this.#info = undefined
+      throw error
+    }
+  }
+
+  async #image({ image: name, workspace }: LaunchSpec): Promise<Image> {
+    if (name === undefined || name === '')
+      throw this.#error('image', `image is missing: name one that ${this.name} has`)
+    const found = await this.#engine.image(name)
+    if (found === undefined) {
+      throw this.#error('image', `image: ${this.name} has none of the name ${name}: ${this.name} pull ${name}`)
+    }
+    const image = readImage(found, workspace)
+    if ('fault' in image) throw this.#error('image', `image: ${name} cannot be used: ${image.fault}`)
+    return image
+  }
+
+  async #sources({ scratchDir, hostname }: LaunchSpec): Promise<OciSources> {
+    const [hosts, resolvConf] = [join(scratchDir, 'hosts'), join(scratchDir, 'resolv.conf')]
+    await writeFile(hosts, `127.0.0.1 localhost ${hostname}\n::1 localhost\n`, { mode: 0o444 })
+    await writeFile(resolvConf, '', { mode: 0o444 })
+    return { agent: this.#agentPath, socket: join(scratchDir, 'agent.sock'), hosts, resolvConf }
+  }
+
+  async #meetingPlace(path: string, { hostUid, hostGid }: LaunchSpec): Promise<MeetingPlace> {
+    try {
+      return await openMeetingPlace(path, { uid: hostUid, gid: hostGid })
+    } catch (error) {
+      throw this.#error('failed', `cannot listen at ${path}: ${messageOf(error)}`, error)
+    }
+  }
+
+  async #meet(
+    name: string,
+    {
+      spec,
+      image,
+      place,
+      signal,
+    }: { spec: LaunchSpec; image: Image; place: MeetingPlace; signal: AbortSignal | undefined },
+  ): Promise<Launched> {
+    const running = await RunningContainer.meet(
+      { name, runtime: this.name, hostUid: spec.hostUid, limits: this.#limits, place, signal },
+      { engine: this.#engine, remove: () => this.#remove(name) },
+    )
+    return {
+      stream: running.stream,
+      env: image.env,
+      ended: running.ended,
+      pid: running.pid,
+      stop: () => running.stop(),
+      stats: () => running.stats(),
+      oomKills: () => running.oomKills(),
+    }
+  }
+
+  /** An engine that does not answer is asked again at the next launch. */
+  async #remove(name: string): Promise<void> {
+    this.#leftovers.add(name)
+    try {
+      await this.#engine.remove(name)
+    } catch (error) {
+      if (error instanceof RuntimeError) return
+      throw error
+    }
+    this.#leftovers.delete(name)
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    for (const name of [...this.#leftovers]) {
+      await this.#engine.remove(name)
+      this.#leftovers.delete(name)
+    }
+  }
+
+  #error(code: RuntimeError['code'], message: string, cause?: unknown): RuntimeError {
+    return new RuntimeError(code, this.name, message, { cause })
+  }
+}
+
+function capabilitiesOf({ memoryLimit, cpuLimit, pidsLimit }: EngineInfo): Capabilities {
+  return {
+    ...{ memoryLimit, cpuLimit, pidsLimit },
+    openFilesLimit: true,
+    fileSizeLimit: true,
+    tmpLimit: true,
+    terminal: true,
+    image: true,
+    networkOff: true,
+    networkAllowList: true,
+    networkFull: false,
+    stats: true,
+    systemCallFilter: canFilterSystemCalls(),
+  }
+}
+
+function unsupported({ limits, network }: LaunchSpec, can: Capabilities): string | undefined {
+  const refuse = (field: string, why: string) => `${field} cannot be had: ${why}`
+  const notKept = 'the engine does not keep it on this host'
+  if (limits.memoryBytes !== undefined && !can.memoryLimit) return refuse('limits.memoryBytes', notKept)
+  if (limits.cpuQuotaUs !== undefined && !can.cpuLimit) return refuse('limits.cpuQuotaUs', notKept)
+  if (limits.cpuShares !== undefined && !can.cpuLimit) return refuse('limits.cpuShares', notKept)
+  if (limits.pids !== undefined && !can.pidsLimit) return refuse('limits.pids', notKept)
+  return network.mode === 'full' ? refuse('network', 'containers have none of mode full yet') : undefined
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}
