@@ -1,7 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs'
+import { isIPv4 } from 'node:net'
 import { execa } from 'execa'
 import { detectControlGroups } from '../runtimes/cgroup/detect.ts'
 import { guestKernel } from './fixtures/guest/kernel.ts'
+import { ownAddresses } from './fixtures/own-addresses.ts'
 
 /**
  * What a test may need of the machine, each with a probe that really tries it. A probe resolves with `undefined`
@@ -27,6 +29,7 @@ export const probes = {
     return 'there is no libfuse.so.2 (package libfuse2)'
   },
   fusermount3: () => trying('fusermount3', ['--version']),
+  'own-address': async () => (ownAddresses().some(isIPv4) ? undefined : 'this machine has a loop-back only'),
   git: () => trying('git', ['--version']),
   patch: () => trying('patch', ['--version']),
   python3: () => trying('python3', ['--version']),

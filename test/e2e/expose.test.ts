@@ -2,13 +2,13 @@ import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { get, type IncomingMessage, request } from 'node:http'
-import { connect, type Socket } from 'node:net'
-import { networkInterfaces } from 'node:os'
+import { connect, isIPv4, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { buffer, text } from 'node:stream/consumers'
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { Sandbox } from '../../sdk/index.ts'
+import { ownAddresses } from '../fixtures/own-addresses.ts'
 import { type SdkSandbox, sdkSandbox } from '../fixtures/sdk-sandbox.ts'
 import { has, needs } from '../needs.ts'
 
@@ -148,10 +148,8 @@ describe('an exposed port', () => {
   })
 
   test('is on the loop-back of this machine only', async (context) => {
-    const address = Object.values(networkInterfaces())
-      .flatMap((all) => all ?? [])
-      .find(({ internal, family }) => !internal && family === 'IPv4')?.address
-    if (address === undefined) return context.skip('this machine has a loop-back only')
+    await needs(context, 'own-address')
+    const [address = ''] = ownAddresses().filter(isIPv4)
     await using exposed = await sandbox.expose(3001)
     const [error] = (await once(connect(exposed.port, address), 'error')) as [NodeJS.ErrnoException]
     expect(error.code).toBe('ECONNREFUSED')

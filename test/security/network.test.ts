@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { type BwrapHouse, openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
 import { filesOrigin, type Origin, origin } from '../fixtures/origin.ts'
+import { ownAddresses } from '../fixtures/own-addresses.ts'
 import { type ProxiedSandbox, proxiedSandbox } from '../fixtures/proxied-sandbox.ts'
 import { needs } from '../needs.ts'
 
@@ -88,11 +88,8 @@ describe('what is not named cannot be reached', () => {
   })
 
   it('by a name that leads to an address of the host itself', async (context) => {
-    const own = Object.values(networkInterfaces())
-      .flatMap((all) => all ?? [])
-      .filter(({ internal }) => !internal)
-      .map(({ address }) => address.replace(/%.*/, ''))
-    if (own.length === 0) return context.skip('this host has a loop-back only')
+    await needs(context, 'own-address')
+    const own = ownAddresses()
     const sandbox = await proxiedSandbox(house, { allow: [`own.test:${secret.port}`], names: { 'own.test': own } })
     expect(await sandbox.sh(`curl -sS http://own.test:${secret.port}/`)).toContain('not public')
   })
