@@ -1,5 +1,7 @@
 import { chmodSync, chownSync, rmSync } from 'node:fs'
+import { open } from 'node:fs/promises'
 import { createServer, type Socket } from 'node:net'
+import { basename, dirname } from 'node:path'
 import { deferred } from '../agent/deferred.ts'
 
 export interface MeetingPlace {
@@ -32,10 +34,16 @@ export async function openMeetingPlace(
     socket.on('error', () => socket.destroy())
     resolve(socket)
   })
-  await new Promise<void>((listening, failed) => {
-    server.once('error', failed)
-    server.listen(path, listening)
-  })
+  // The name under which it listens can be read inside, in /proc/net/unix: it says nothing of the host.
+  const directory = await open(dirname(path), 'r')
+  try {
+    await new Promise<void>((listening, failed) => {
+      server.once('error', failed)
+      server.listen(`/proc/self/fd/${directory.fd}/${basename(path)}`, listening)
+    })
+  } finally {
+    await directory.close()
+  }
   server.on('error', reject)
   chmodSync(path, 0o600)
   if (process.getuid?.() === 0) chownSync(path, uid, gid)

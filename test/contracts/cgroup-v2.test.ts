@@ -15,7 +15,8 @@ interface Assertion {
 }
 
 /** Those of the suites that are about control groups, as they run on this machine too. */
-const SUITES = 'runtimes/cgroup test/contracts/runtime-bwrap.test.ts -t "control group|limits of a bwrap sandbox"'
+const SUITES =
+  'runtimes/cgroup test/contracts/runtime-bwrap.test.ts test/contracts/runtime/runtime.test.ts -t "control group|bwrap.* limits of a|limits of a bwrap sandbox"'
 
 const SCRIPT = `
 probe=dist/test/fixtures/guest/probe-groups.js
@@ -56,7 +57,7 @@ describe('on a machine with control groups in version 2', () => {
     const ran = cases.filter(({ status }) => status === 'passed' || status === 'failed')
     expect(ran.filter(({ status }) => status === 'failed')).toEqual([])
     expect(ran.map(({ fullName }) => fullName)).toContain(
-      'the limits of a bwrap sandbox end what takes more memory, and the sandbox lives on',
+      "the 'bwrap' runtime the limits of a sandbox end what takes more memory, which is counted, and the sandbox lives on when all that it can fill is full",
     )
   })
 })

@@ -5,12 +5,13 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:f
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type BwrapHouse, openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import { openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
 import { filesOrigin, type Origin, origin } from '../fixtures/origin.ts'
 import { type ProxiedSandbox, type ProxiedSandboxOptions, proxiedSandbox } from '../fixtures/proxied-sandbox.ts'
+import type { RuntimeHouse } from '../fixtures/runtime-house.ts'
 import { needs } from '../needs.ts'
 
-let house: BwrapHouse
+let house: RuntimeHouse
 let made: AsyncDisposable[]
 let scratch: string
 

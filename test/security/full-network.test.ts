@@ -9,15 +9,16 @@ import { execa } from 'execa'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { Agent } from '../../runtimes/contract/agent.ts'
 import { sh } from '../fixtures/agent-alone.ts'
-import { type BwrapHouse, openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import { openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
 import { type Neighbour, neighbour } from '../fixtures/neighbour.ts'
+import type { RuntimeHouse } from '../fixtures/runtime-house.ts'
 import { has, needs } from '../needs.ts'
 
 const NEEDS = ['root', 'bwrap', 'slirp4netns', 'ip', 'curl', 'python3'] as const
 const FULL = { network: { mode: 'full' as const } }
 
 let other: Neighbour | undefined
-let house: BwrapHouse
+let house: RuntimeHouse
 let agent: Agent
 let stop: () => Promise<void>
 /** Of the host, when the sandbox was started. */

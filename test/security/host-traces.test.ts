@@ -2,10 +2,11 @@ import { existsSync, readFileSync } from 'node:fs'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Agent } from '../../runtimes/contract/agent.ts'
 import { ENV, readUntil, sh } from '../fixtures/agent-alone.ts'
-import { type BwrapHouse, openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import { openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import type { RuntimeHouse } from '../fixtures/runtime-house.ts'
 import { needs } from '../needs.ts'
 
-let house: BwrapHouse
+let house: RuntimeHouse
 let agent: Agent
 
 beforeEach(async (context) => {

@@ -2,13 +2,14 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Server } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { type BwrapHouse, openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import { openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
 import { filesOrigin, type Origin, origin } from '../fixtures/origin.ts'
 import { ownAddresses } from '../fixtures/own-addresses.ts'
 import { type ProxiedSandbox, proxiedSandbox } from '../fixtures/proxied-sandbox.ts'
+import type { RuntimeHouse } from '../fixtures/runtime-house.ts'
 import { needs } from '../needs.ts'
 
-let house: BwrapHouse
+let house: RuntimeHouse
 /** Stands for what must not be reached: whatever gets to it is in `requests`. */
 let secret: Origin
 const servers: Server[] = []

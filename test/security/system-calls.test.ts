@@ -7,10 +7,11 @@ import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import { NUMBERS } from '../../runtimes/seccomp/numbers.ts'
 import { PROFILES } from '../../runtimes/seccomp/profiles.ts'
 import { ENV, readUntil, runToEnd, sh } from '../fixtures/agent-alone.ts'
-import { type BwrapHouse, openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import { openBwrapHouse } from '../fixtures/bwrap-sandbox.ts'
+import type { RuntimeHouse } from '../fixtures/runtime-house.ts'
 import { has, needs } from '../needs.ts'
 
-let house: BwrapHouse
+let house: RuntimeHouse
 const agents = new Map<SeccompName, Agent>()
 
 beforeAll(async () => {
