@@ -22,6 +22,7 @@ export const debianPackages = [
   { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
   { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },
   { name: 'libarchive-tools', command: 'bsdtar', reason: 'tests read exported snapshots with a second tar' },
+  { name: 'zstd', command: 'zstd', reason: 'exports as tar.zst are packed by it' },
   { name: 'stress-ng', command: 'stress-ng', reason: 'tests put a view under every kind of load' },
   { name: 'fio', command: 'fio', reason: 'tests verify what is read back from a view' },
   { name: 'dbench', command: 'dbench', reason: 'tests play the load of a file server on a view' },

@@ -65,7 +65,7 @@ function queryToWire(sandboxId: string, { from, to, as }: DiffOptions): MessageI
   }
 }
 
-function sideToWire(side: DiffSide, option: 'from' | 'to'): MessageInitShape<typeof DiffSideSchema> {
+export function sideToWire(side: DiffSide, option: 'from' | 'to' | 'since'): MessageInitShape<typeof DiffSideSchema> {
   if (side === 'base' || side === 'live' || side === 'origin') return { side: { case: side, value: {} } }
   if (typeof side === 'string' && side.startsWith('snap_')) return { side: { case: 'snapshotId', value: side } }
   const text = `${option} is ${JSON.stringify(side)}; it must be base, live, origin or the id of a snapshot`

@@ -16,6 +16,13 @@ export type { ServerOptions } from './connect/address.ts'
 export type { DiffOptions, DiffSide } from './diff.ts'
 export type { EntryKind } from './entry-kind.ts'
 export * from './errors.ts'
+export {
+  type ArchiveOptions,
+  EXPORT_FORMATS,
+  type ExportFormat,
+  type ExportProgress,
+  type ImageOptions,
+} from './export.ts'
 export type { ExportOptions, ExportResult } from './export-snapshot.ts'
 export type { ExposedPort, ExposeOptions } from './expose.ts'
 export type { Entry, Files, ReadOptions, WriteOptions } from './files.ts'

@@ -11,6 +11,7 @@ import type { CommandResult } from './command-output.ts'
 import { type Command, Commands, type RunOptions } from './commands.ts'
 import { type DiffOptions, listDifferences, patchStream } from './diff.ts'
 import { FailedPreconditionError, NotFoundError } from './errors.ts'
+import { type ArchiveOptions, archive } from './export.ts'
 import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
 import { type ExposedPort, type ExposeOptions, expose } from './expose.ts'
 import { Files } from './files.ts'
@@ -237,6 +238,20 @@ export class Sandbox implements AsyncDisposable {
   ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
     const tar = exportStream(this.#connection, this.id, options)
     return options.to === undefined ? tar : exportTo(tar, options.to)
+  }
+
+  /**
+   * All files, or what changed, as one moment has them: a tar, a zip, an image, a bundle for git. The same files give the
+   * same bytes. What the rules hide is in it only with `as: 'owner'`. With `to`, a path or a stream, it is written there:
+   * a file appears under its name only when it is whole.
+   */
+  export(options: ArchiveOptions & { readonly to: string | Writable }): Promise<ExportResult>
+  export(options?: ArchiveOptions & { readonly to?: undefined }): AsyncIterable<Uint8Array>
+  export(
+    options: ArchiveOptions & { readonly to?: string | Writable | undefined } = {},
+  ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
+    const pieces = archive(this.#connection, { case: 'sandboxId', value: this.id }, options)
+    return options.to === undefined ? pieces : exportTo(pieces, options.to)
   }
 
   /**

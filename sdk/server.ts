@@ -1,7 +1,10 @@
+import type { Writable } from 'node:stream'
 import { CodebaseService, RuntimeType, SandboxService, ServerService } from '../proto/index.ts'
 import type { Connection } from './client/connection.ts'
 import type { ServerOptions } from './connect/address.ts'
 import { connect } from './connect/connect.ts'
+import { type ArchiveOptions, archive } from './export.ts'
+import { type ExportResult, exportTo } from './export-snapshot.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
 import { Snapshots } from './snapshots.ts'
@@ -115,6 +118,31 @@ export class Server implements AsyncDisposable {
   /** Puts a folder on the server as a codebase, for `Sandbox.create`. See `UploadOptions` for what is left out. */
   async uploadFolder(folder: string, options: UploadOptions = {}): Promise<UploadResult> {
     return await uploadFolder(this.#connection, folder, options)
+  }
+
+  /** @internal By its id alone. */
+  exportSandbox(
+    sandboxId: string,
+    options: ArchiveOptions & { readonly to: string | Writable },
+  ): Promise<ExportResult> {
+    return exportTo(archive(this.#connection, { case: 'sandboxId', value: sandboxId }, options), options.to)
+  }
+
+  /** All files of a codebase, as `sandbox.export` has them. */
+  exportCodebase(
+    codebaseId: string,
+    options: Omit<ArchiveOptions, 'as'> & { readonly to: string | Writable },
+  ): Promise<ExportResult>
+  exportCodebase(
+    codebaseId: string,
+    options?: Omit<ArchiveOptions, 'as'> & { readonly to?: undefined },
+  ): AsyncIterable<Uint8Array>
+  exportCodebase(
+    codebaseId: string,
+    options: Omit<ArchiveOptions, 'as'> & { readonly to?: string | Writable | undefined } = {},
+  ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
+    const pieces = archive(this.#connection, { case: 'codebaseId', value: codebaseId }, { ...options, as: 'owner' })
+    return options.to === undefined ? pieces : exportTo(pieces, options.to)
   }
 
   /** Rejects with a `FailedPreconditionError` while a sandbox uses it, with a `NotFoundError` if it is gone. */

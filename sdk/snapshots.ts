@@ -1,6 +1,9 @@
+import type { Writable } from 'node:stream'
 import { SnapshotService, type Snapshot as WireSnapshot } from '../proto/index.ts'
 import type { Connection } from './client/connection.ts'
 import { dateFrom } from './durations.ts'
+import { type ArchiveOptions, archive } from './export.ts'
+import { type ExportResult, exportTo } from './export-snapshot.ts'
 
 export type SnapshotId = `snap_${string}`
 
@@ -75,6 +78,17 @@ export class Snapshots {
   /** What was made of it stays. Rejects with a `NotFoundError` if it is gone. */
   async delete(id: string): Promise<void> {
     await this.#connection.unary(SnapshotService.method.deleteSnapshot, { snapshotId: id })
+  }
+
+  /** As `sandbox.export`, of what was kept. Where the sandbox and its rules are gone, only `as: 'owner'`. */
+  export(id: string, options: ArchiveOptions & { readonly to: string | Writable }): Promise<ExportResult>
+  export(id: string, options?: ArchiveOptions & { readonly to?: undefined }): AsyncIterable<Uint8Array>
+  export(
+    id: string,
+    options: ArchiveOptions & { readonly to?: string | Writable | undefined } = {},
+  ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
+    const pieces = archive(this.#connection, { case: 'snapshotId', value: id }, options)
+    return options.to === undefined ? pieces : exportTo(pieces, options.to)
   }
 
   /** Makes it the version of a codebase, whose id is returned. Sandboxes that it has keep the version they are on. */

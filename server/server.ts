@@ -9,6 +9,7 @@ import {
   CodebaseService,
   CommandService,
   DiffService,
+  ExportService,
   FileService,
   PortService,
   SandboxService,
@@ -32,6 +33,8 @@ import { ConfigError } from './config/config-error.ts'
 import { mountsOf } from './config/locations.ts'
 import type { Config, ListenAddress } from './config/schema.ts'
 import { diffService } from './diff/diff-service.ts'
+import { exportService } from './exports/export-service.ts'
+import { Versions } from './exports/versions.ts'
 import { fileService } from './files/file-service.ts'
 import { Clock } from './life/clock.ts'
 import { openDataDir } from './life/data-dir.ts'
@@ -158,6 +161,8 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const versionOf = async (sandbox: SandboxRecord, signal: AbortSignal) =>
     (await foldSandbox(sandbox, signal, { views, store, limits })).hash
   grpc.add(DiffService, diffService({ sandboxes, snapshots, store, versionOf }))
+  const versions = new Versions({ views, store, limits })
+  grpc.add(ExportService, exportService({ sandboxes, snapshots, codebases, store, versions, limits }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
   undo.add(() => grpc[Symbol.asyncDispose]())

@@ -59,6 +59,7 @@ export const probes = {
   fio: () => trying('fio', ['--version']),
   dbench: () => trying('sh', ['-c', 'command -v dbench']),
   'bonnie++': () => trying('sh', ['-c', 'command -v bonnie++']),
+  zstd: () => trying('zstd', ['--version']),
   bsdtar: () => trying('bsdtar', ['--version']),
   'agentfense-python': () => trying('python3', ['-c', 'import agentfense']),
   /** A machine of its own for what this one's kernel is not set up for. */

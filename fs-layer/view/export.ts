@@ -1,3 +1,4 @@
+import { tarEnd, tarHeader, tarPadding } from '../archive/tar-header.ts'
 import { type Inode, OWNER_ID } from '../delta/inode.ts'
 import { EINVAL, EIO } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
@@ -6,7 +7,6 @@ import { changesOf } from './changes.ts'
 import { kindOf, type Principal } from './node-info.ts'
 import type { OpenView } from './open-view.ts'
 import type { Overlay } from './overlay.ts'
-import { tarEnd, tarHeader, tarPadding } from './tar.ts'
 import type { View } from './view.ts'
 
 const CHUNK_BYTES = 256 * 1024
@@ -62,17 +62,23 @@ class Exporter {
 
   /** `layers`: the directory, then what the sandbox removed at its place and could not see empty. */
   *#below(layers: readonly Inode[], path: ByteString): Generator<Buffer> {
-    for (const name of this.#names(layers)) {
-      const found = layers.flatMap((layer) => this.#children(layer, name))
+    // A stack of our own: a sandbox makes trees deeper than that of calls.
+    const levels = [{ layers, path, names: this.#names(layers).values() }]
+    for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
+      const next = level.names.next()
+      if (next.done === true) {
+        levels.pop()
+        continue
+      }
+      const name = next.value
+      const found = level.layers.flatMap((layer) => this.#children(layer, name))
       const first = found[0]
       if (first === undefined) continue
-      const childPath = path === '' ? name : `${path}/${name}`
+      const childPath = level.path === '' ? name : `${level.path}/${name}`
       yield* this.#entry(first, childPath)
-      if (first.isDirectory)
-        yield* this.#below(
-          found.filter((inode) => inode.isDirectory),
-          childPath,
-        )
+      if (!first.isDirectory) continue
+      const directories = found.filter((inode) => inode.isDirectory)
+      levels.push({ layers: directories, path: childPath, names: this.#names(directories).values() })
     }
   }
 

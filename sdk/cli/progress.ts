@@ -1,4 +1,5 @@
 import { Presets, SingleBar } from 'cli-progress'
+import type { ExportProgress } from '../export.ts'
 import type { UploadProgress } from '../upload/upload.ts'
 
 /** A bar on stderr for an upload; does nothing where that is no terminal, or with `quiet`. */
@@ -25,6 +26,31 @@ export function uploadBar(quiet: boolean): { onProgress: (progress: UploadProgre
       }
       bar.setTotal(total)
       bar.update(Math.min(progress.bytes, total), payload)
+    },
+    stop: () => bar.stop(),
+  }
+}
+
+/** A bar on stderr for an archive: how much of the files has been read. */
+export function exportBar(quiet: boolean): { onProgress: (progress: ExportProgress) => void; stop: () => void } {
+  if (quiet || !process.stderr.isTTY) return { onProgress: () => undefined, stop: () => undefined }
+  const bar = new SingleBar(
+    {
+      format: 'export [{bar}] {percentage}% {mebibytes} MiB',
+      stream: process.stderr,
+      clearOnComplete: true,
+      hideCursor: true,
+      barsize: 30,
+    },
+    Presets.rect,
+  )
+  let started = false
+  return {
+    onProgress({ contentsRead, contentsBytes, bytes }) {
+      const payload = { mebibytes: (bytes / 2 ** 20).toFixed(1) }
+      if (!started) bar.start(Math.max(contentsBytes, 1), 0, payload)
+      started = true
+      bar.update(Math.min(contentsRead, contentsBytes), payload)
     },
     stop: () => bar.stop(),
   }

@@ -46,6 +46,10 @@ export const limitsSchema = z.strictObject({
   maxSnapshots: count(10_000),
   /** Sandboxes made by one call of `ForkSandbox`. */
   maxForks: count(100),
+  /** Calls of `Export` at one time. */
+  maxExports: count(32),
+  /** Arguments and variables of the configuration of one image. */
+  maxImageConfigBytes: bytes(64 * KiB),
   /** Names of codebases, owners, images, snapshots. */
   maxNameBytes: bytes(256),
   maxLabels: count(64, 0),

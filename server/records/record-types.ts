@@ -68,6 +68,8 @@ export interface SnapshotRecord extends RecordBase {
   readonly files: number
   /** FIFOs and sockets that are not in it. */
   readonly skipped: number
+  /** Those of the sandbox when it was made. Absent in records of before they were kept. */
+  readonly rules?: readonly Rule[]
 }
 
 /** As of the sandbox's last stop; `id` is the sandbox's. */

@@ -79,7 +79,7 @@ async function removeStaleRoots({ records, store, log }: RecoverDependencies): P
   ])
   const stale: string[] = []
   for await (const { name } of store.roots()) {
-    if (/^(?:codebase|sandbox|snapshot)\//.test(name) && !wanted.has(name)) stale.push(name)
+    if (/^(?:codebase|sandbox|snapshot|export)\//.test(name) && !wanted.has(name)) stale.push(name)
   }
   if (stale.length === 0) return
   log.warn({ names: stale.length }, 'letting go of versions that nothing on record needs')

@@ -55,7 +55,7 @@ export class Snapshots {
     const id = newId('snap')
     const { hash, root, skipped } = folded
     const origin = originOf(of)
-    const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin }
+    const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin, rules: of.rules }
     const contents = { root: hash, bytes: root.bytes, files: root.files, skipped }
     const sequence = records.snapshots.nextSequence()
     const record: SnapshotRecord = { ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() }

@@ -15,7 +15,7 @@ export interface TarEntry {
   readonly gid: number
   /** Seconds since 1970; may be negative. */
   readonly mtime: number
-  /** 0 to 999,999,999, forward from `mtime`. Not kept where `mtime` is negative. */
+  /** 0 to 999,999,999, forward from `mtime`. Where `mtime` is negative, only we read it again. */
   readonly mtimeNsec: number
 }
 
@@ -38,6 +38,10 @@ export function tarHeader(entry: TarEntry): Buffer {
   if (mtimeNsec !== 0 && mtime >= 0) {
     const record = paxRecord('mtime', `${mtime}.${String(mtimeNsec).padStart(9, '0')}`)
     blocks.push(...extension('x', 'PaxHeaders/mtime', record))
+  } else if (mtimeNsec !== 0) {
+    // In a record of our own, which others pass over, so that what we read again is the same.
+    const record = paxRecord(EXACT_TIME_KEY, `${mtime} ${mtimeNsec}`)
+    blocks.push(...extension('x', 'PaxHeaders/mtime', record))
   }
   if (target.length > MAX_FIELD_NAME) blocks.push(...extension('K', GNU_LONG_NAME, `${target}\0`))
   if (name.length > MAX_FIELD_NAME) blocks.push(...extension('L', GNU_LONG_NAME, `${name}\0`))
@@ -54,6 +58,9 @@ export function tarPadding(sizeBytes: number): Buffer {
 export function tarEnd(): Buffer {
   return Buffer.alloc(2 * BLOCK_BYTES)
 }
+
+/** Whole seconds since 1970, which may be negative, and nanoseconds forward from there. */
+const EXACT_TIME_KEY = 'CROFT.mtime'
 
 const BLOCK_BYTES = 512
 const MAX_FIELD_NAME = 100

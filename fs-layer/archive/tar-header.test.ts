@@ -15,7 +15,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { ByteString } from '../protocol/filesystem.ts'
-import { type TarEntry, tarEnd, tarHeader, tarPadding } from './tar.ts'
+import { type TarEntry, tarEnd, tarHeader, tarPadding } from './tar-header.ts'
 
 interface Sample extends TarEntry {
   readonly contents?: Buffer
