@@ -3,7 +3,8 @@ import { existsSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
-import { type Capabilities, type Launched, type LaunchSpec, NO_CAPABILITIES, type Probe } from '../contract/runtime.ts'
+import { type Capabilities, NO_CAPABILITIES } from '../contract/capabilities.ts'
+import type { Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
 import { lackOfFullNetwork } from './full-network.ts'
 
 export interface ProbeOptions {

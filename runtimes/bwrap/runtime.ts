@@ -2,8 +2,8 @@ import { closeSync, openSync } from 'node:fs'
 import { agentBinaryPath } from '../agent/binary.ts'
 import { detectControlGroups } from '../cgroup/detect.ts'
 import type { ControlGroup, ControlGroups } from '../cgroup/group.ts'
+import type { Capabilities } from '../contract/capabilities.ts'
 import {
-  type Capabilities,
   type Launched,
   type LaunchSpec,
   type LeftBehind,

@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Capabilities } from './capabilities.ts'
 
 /**
  * A way to run a workload behind a boundary. It is handed a mount of the view and starts the agent as process
@@ -35,41 +36,6 @@ export interface Probe {
   /** Why some of them are false, and what mends it, where there is more to say than their names do. */
   readonly lacks?: Readonly<Partial<Record<keyof Capabilities, string>>>
 }
-
-/** What cannot be done is false, and a request that needs it is refused, never ignored. */
-export interface Capabilities {
-  readonly memoryLimit: boolean
-  readonly cpuLimit: boolean
-  readonly pidsLimit: boolean
-  readonly openFilesLimit: boolean
-  readonly fileSizeLimit: boolean
-  /** Of `/tmp`. */
-  readonly tmpLimit: boolean
-  readonly terminal: boolean
-  readonly image: boolean
-  readonly networkOff: boolean
-  readonly networkAllowList: boolean
-  readonly networkFull: boolean
-  readonly stats: boolean
-  /** The agent can filter system calls. */
-  readonly systemCallFilter: boolean
-}
-
-export const NO_CAPABILITIES = {
-  memoryLimit: false,
-  cpuLimit: false,
-  pidsLimit: false,
-  openFilesLimit: false,
-  fileSizeLimit: false,
-  tmpLimit: false,
-  terminal: false,
-  image: false,
-  networkOff: false,
-  networkAllowList: false,
-  networkFull: false,
-  stats: false,
-  systemCallFilter: false,
-} as const satisfies Capabilities
 
 export interface LaunchSpec {
   readonly sandboxId: string

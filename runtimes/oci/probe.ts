@@ -2,7 +2,8 @@ import { randomBytes } from 'node:crypto'
 import { existsSync } from 'node:fs'
 import { chmod, chown, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Capabilities, type Launched, type LaunchSpec, NO_CAPABILITIES, type Probe } from '../contract/runtime.ts'
+import { type Capabilities, NO_CAPABILITIES } from '../contract/capabilities.ts'
+import type { Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
 import type { Engine, EngineInfo, EngineName } from './engine.ts'
 
 export interface OciProbeOptions {

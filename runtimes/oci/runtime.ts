@@ -3,8 +3,8 @@ import { existsSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { agentBinaryPath } from '../agent/binary.ts'
+import type { Capabilities } from '../contract/capabilities.ts'
 import {
-  type Capabilities,
   type Launched,
   type LaunchSpec,
   type LeftBehind,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { Capabilities, Probe } from '../../runtimes/contract/runtime.ts'
+import type { Capabilities } from '../../runtimes/contract/capabilities.ts'
+import type { Probe } from '../../runtimes/contract/runtime.ts'
 import { restrictionsOf } from './restrictions.ts'
 
 const probe = (able: Partial<Capabilities> = {}, available = true): Probe => ({

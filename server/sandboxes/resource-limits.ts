@@ -1,8 +1,9 @@
 import { durationMs } from '@bufbuild/protobuf/wkt'
 import type { Bandwidth, DeviceCapabilities } from '../../fs-layer/index.ts'
 import type { ResourceLimits as Message } from '../../proto/index.ts'
+import type { Capabilities } from '../../runtimes/contract/capabilities.ts'
 import { LIMIT_RANGES, MOST_TMP_OF_MEMORY, outside, type Range } from '../../runtimes/contract/limits.ts'
-import type { Capabilities, Limits as RuntimeLimits } from '../../runtimes/contract/runtime.ts'
+import type { Limits as RuntimeLimits } from '../../runtimes/contract/runtime.ts'
 import { BANDWIDTH, type Limits, MAX_TIMER_MS } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 

@@ -1,4 +1,4 @@
-import type { RuntimeName } from '../../../runtimes/contract/runtime.ts'
+import type { RUNTIMES_IN_TABLE } from '../../../runtimes/contract/capabilities.ts'
 import { openBwrapHouse } from '../../fixtures/bwrap-sandbox.ts'
 import { type EngineName, startEngine } from '../../fixtures/engines/engine.ts'
 import { toolsImage } from '../../fixtures/engines/images.ts'
@@ -8,7 +8,7 @@ import type { Need } from '../../probes.ts'
 
 /** A runtime that the contract is run on. */
 export interface Place {
-  readonly name: RuntimeName
+  readonly name: (typeof RUNTIMES_IN_TABLE)[number]
   readonly needs: readonly Need[]
   /** Starts what it needs beside itself. */
   open(): Promise<OpenPlace>
