@@ -1,3 +1,4 @@
+export * from './gen/sandbox/v1/access_pb.ts'
 export * from './gen/sandbox/v1/codebase_pb.ts'
 export * from './gen/sandbox/v1/command_pb.ts'
 export * from './gen/sandbox/v1/common_pb.ts'

@@ -8,6 +8,7 @@ import { type ExportResult, exportTo } from './export-snapshot.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
 import { Snapshots } from './snapshots.ts'
+import { Tokens } from './tokens.ts'
 import { type AccessTrail, type PolicySuggestion, suggestPolicy } from './trail.ts'
 import { type UploadOptions, type UploadResult, uploadFolder } from './upload/upload.ts'
 
@@ -58,10 +59,13 @@ export class Server implements AsyncDisposable {
   readonly #connection: Connection
   /** Of all sandboxes, those that are gone among them. */
   readonly snapshots: Snapshots
+  /** Who may call it. For admins. */
+  readonly tokens: Tokens
 
   private constructor(connection: Connection) {
     this.#connection = connection
     this.snapshots = new Snapshots(connection)
+    this.tokens = new Tokens(connection)
   }
 
   /**

@@ -6,6 +6,7 @@ import { createPresetRegistry } from '../fs-layer/policy/presets.ts'
 import { Store } from '../fs-layer/store/store.ts'
 import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
 import {
+  AccessService,
   CodebaseService,
   CommandService,
   DiffService,
@@ -19,6 +20,16 @@ import {
 } from '../proto/index.ts'
 import type { RuntimeName } from '../runtimes/contract/runtime.ts'
 import { createRuntimes } from '../runtimes/registry.ts'
+import { accessService } from './access/access-service.ts'
+import { unauthenticated } from './access/caller.ts'
+import { checkListen } from './access/check-listen.ts'
+import { tcpDoor, unixDoors } from './access/doors.ts'
+import { openFirstToken } from './access/first-token.ts'
+import { Gate } from './access/gate.ts'
+import { Guard } from './access/guard.ts'
+import { Guesses } from './access/guesses.ts'
+import { peerUid } from './access/peer-uid.ts'
+import { Tokens } from './access/tokens.ts'
 import { Grpc } from './api/grpc-server.ts'
 import { Listeners } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
@@ -31,6 +42,7 @@ import { Serial } from './concurrency/serial.ts'
 import { Undo } from './concurrency/undo.ts'
 import { ConfigError } from './config/config-error.ts'
 import { mountsOf } from './config/locations.ts'
+import { readTls } from './config/read-tls.ts'
 import type { Config, ListenAddress } from './config/schema.ts'
 import { diffService } from './diff/diff-service.ts'
 import { exportService } from './exports/export-service.ts'
@@ -142,7 +154,17 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const probe = (name: RuntimeName) => probes.of(name)
   const filesystem = { ...choice, capabilities: CAPABILITIES[choice.device] }
 
-  const grpc = new Grpc({ maxMessageBytes: limits.maxMessageBytes }, log)
+  const tokens = new Tokens({ limits }, { records, nowMs })
+  const guesses = new Guesses(
+    { most: limits.maxWrongTokensPerMinute, windowMs: 60_000, maxNames: limits.maxConnections },
+    { nowMs },
+  )
+  const gate = new Gate({ tokens, guesses })
+  const guard = new Guard({ records, countCommand: () => undefined })
+  const grpc = new Grpc({ maxMessageBytes: limits.maxMessageBytes }, { gate, guard, log })
+  const expired = unauthenticated('the token has expired', 'token_invalid')
+  const cut = (tokenId: string, reason: Error) => grpc.calls.cut((id) => id === tokenId, reason)
+  grpc.add(AccessService, accessService({ tokens, limits, cut }))
   grpc.add(CodebaseService, codebaseService({ codebases, store, limits, nowMs }))
   grpc.add(
     SandboxService,
@@ -167,11 +189,18 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
   undo.add(() => grpc[Symbol.asyncDispose]())
 
+  await openFirstToken(config, { tokens, log })
+  checkListen(config, { tokens, log })
+  const doorOf = unixDoors(config, process.getuid?.() ?? 0)
   const listeners = await Listeners.open({
     socket: config.socket,
+    forOthers: config.peers.length > 0,
     listen: config.listen,
+    tls: readTls(config),
     maxConnections: limits.maxConnections,
-    onConnection: (connection) => grpc.accept(connection),
+    onUnix: (connection) => grpc.open(doorOf(config.peers.length > 0 ? peerUid(connection) : undefined))(connection),
+    onTcp: grpc.open(tcpDoor(config)),
+    onRefused: (err) => log.debug({ err }, 'a connection was refused'),
   })
   undo.add(() => listeners[Symbol.asyncDispose]())
 
@@ -186,6 +215,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const clock = new Clock(
     [
       { name: 'expiry', run: () => sandboxes.destroyExpired() },
+      { name: 'expired tokens', run: async () => grpc.calls.cut((id) => !tokens.isValid(id), expired) },
       { name: 'ended commands', run: async () => commands.sweep() },
       { name: 'idle views', run: () => views.sweep() },
       { name: 'idle exit', run: async () => idle.check() },
@@ -214,9 +244,6 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     return stopping
   }
   log.info({ socket, ...(address === undefined ? {} : { address }), instance, dataDir: config.dataDir }, 'listening')
-  if (address !== undefined && !isLoopback(address)) {
-    log.warn({ address }, 'whoever can reach this address can use the server: calls are not authenticated')
-  }
   return { socket, address, instance, log, ended, stop, [Symbol.asyncDispose]: () => stop() }
 }
 
@@ -243,8 +270,4 @@ function defaultRuntimeOf({ defaultRuntime }: Config, runtimes: ReadonlyMap<Runt
   throw new ConfigError(
     `\`defaultRuntime\`: there is no runtime \`${defaultRuntime}\`: there are ${[...runtimes.keys()].join(', ')}`,
   )
-}
-
-function isLoopback({ host }: ListenAddress): boolean {
-  return host === '::1' || host.startsWith('127.')
 }

@@ -16,7 +16,10 @@ export interface ServerFlags {
 export function withServerFlags(command: Command): Command {
   return command
     .option('--json', 'print one JSON object, errors too')
-    .option('--server <url>', 'unix:///path or host:port (default: $CROFT_SERVER, else your own server)')
+    .option(
+      '--server <url>',
+      'unix:///path, host:port or https://host:port, with $CROFT_TOKEN (default: $CROFT_SERVER, else your own server)',
+    )
 }
 
 export function serverOption(options: ServerFlags): { server?: string } {

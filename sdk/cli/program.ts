@@ -21,6 +21,7 @@ import { addRun } from './commands/run.ts'
 import { addServe } from './commands/serve.ts'
 import { addSnapshot } from './commands/snapshot.ts'
 import { addStats } from './commands/stats.ts'
+import { addToken } from './commands/token.ts'
 import { addTrail } from './commands/trail.ts'
 import { addWatch } from './commands/watch.ts'
 import { EXIT_HELP } from './exit-codes.ts'
@@ -64,6 +65,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addMount,
     addPresets,
     addServe,
+    addToken,
     addDoctor,
     addBench,
     addCompletion,

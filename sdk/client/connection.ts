@@ -1,8 +1,10 @@
+import { readFileSync } from 'node:fs'
 import { create, type DescMessage, type DescMethod, type MessageInitShape, type MessageShape } from '@bufbuild/protobuf'
 import type { ServiceDefinition } from '@grpc/grpc-js'
 import { Client, credentials, Metadata } from '@grpc/grpc-js'
 import { serviceDefinition } from '../../proto/index.ts'
 import { throwIfAborted } from '../abort.ts'
+import type { TlsOptions } from '../connect/address.ts'
 import { InvalidArgumentError } from '../errors.ts'
 import { fromStatus } from './from-status.ts'
 
@@ -18,6 +20,7 @@ export interface ConnectionOptions {
   /** `unix:///path`, or `host:port`, with `https://` before it for TLS. */
   readonly address: string
   readonly token?: string | undefined
+  readonly tls?: TlsOptions
 }
 
 export interface CallOptions {
@@ -46,7 +49,7 @@ export class Connection implements Disposable {
     const secure = options.address.startsWith('https://')
     this.#client = new Client(
       options.address.replace(/^https?:\/\//, ''),
-      secure ? credentials.createSsl() : credentials.createInsecure(),
+      secure ? tlsCredentials(options.tls) : credentials.createInsecure(),
       {
         'grpc.max_receive_message_length': MAX_MESSAGE_BYTES,
         'grpc.max_send_message_length': MAX_MESSAGE_BYTES,
@@ -213,6 +216,20 @@ export class Connection implements Disposable {
       options.signal?.removeEventListener('abort', cancel)
       call.cancel()
     }
+  }
+}
+
+function tlsCredentials({ ca, cert, key }: TlsOptions = {}) {
+  return credentials.createSsl(pem(ca, 'ca'), pem(key, 'key'), pem(cert, 'cert'))
+}
+
+function pem(file: string | undefined, name: string): Buffer | null {
+  if (file === undefined) return null
+  try {
+    return readFileSync(file)
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new InvalidArgumentError(`server.tls.${name} cannot be read: ${why}`, `server.tls.${name}`, { cause: error })
   }
 }
 

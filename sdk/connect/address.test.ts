@@ -12,7 +12,7 @@ test.each([
   ['https://example.org', 'https://example.org:9000'],
   ['[::1]:65535', '[::1]:65535'],
 ])('the url %s is the address %s', (url, address) => {
-  expect(resolveAddress({ url }, env)).toEqual({ address, token: undefined, isDefault: false })
+  expect(resolveAddress({ url }, env)).toEqual({ address, token: undefined, tls: {}, isDefault: false })
 })
 
 test.each([[''], ['unix://relative'], ['host:0'], ['host:65536'], ['ftp://host'], ['host:1/path'], ['a b']])(
@@ -37,8 +37,22 @@ test('a malformed CROFT_SERVER is refused by its name', () => {
 
 test('the token comes from the option, else from CROFT_TOKEN', () => {
   const withToken = { ...env, CROFT_TOKEN: 'from-env' }
-  expect(resolveAddress({}, withToken).token).toBe('from-env')
+  expect(resolveAddress({ url: 'host:1' }, withToken).token).toBe('from-env')
+  expect(resolveAddress({ url: 'host:1', token: 'given' }, withToken).token).toBe('given')
+})
+
+test("the token in the environment is not for this user's own server", () => {
+  const withToken = { ...env, CROFT_TOKEN: 'from-env' }
+  expect(resolveAddress({}, withToken).token).toBeUndefined()
   expect(resolveAddress({ token: 'given' }, withToken).token).toBe('given')
+  expect(resolveAddress({}, { ...withToken, CROFT_SERVER: 'host:1' }).token).toBe('from-env')
+})
+
+test('certificates come from the options, else from the environment, a key and its certificate together', () => {
+  const files = { CROFT_CA: '/ca', CROFT_CLIENT_CERT: '/cert', CROFT_CLIENT_KEY: '/key' }
+  expect(resolveAddress({}, { ...env, ...files }).tls).toEqual({ ca: '/ca', cert: '/cert', key: '/key' })
+  expect(resolveAddress({ tls: { ca: '/mine' } }, { ...env, CROFT_CA: '/ca' }).tls).toEqual({ ca: '/mine' })
+  expect(() => resolveAddress({ tls: { cert: '/cert' } }, env)).toThrow(/needs its key/)
 })
 
 test('a socket path of 107 bytes is taken, one of 108 is refused: it would not fit the kernel', () => {

@@ -8,32 +8,59 @@ export interface ServerOptions {
   readonly url?: string
   /** Path of a unix socket. */
   readonly socket?: string
-  /** Sent as a bearer token. Default: CROFT_TOKEN. */
+  /** Sent as a bearer token. Default: CROFT_TOKEN, but not to this user's own server, which knows its user. */
   readonly token?: string
+  /** For `https://`, in place of what the system trusts. */
+  readonly tls?: TlsOptions
   /** Start a server for this user where none is given and none answers. Default true. */
   readonly start?: boolean
+}
+
+/** Paths of PEM files. */
+export interface TlsOptions {
+  /** Of the authority that the server's certificate is from. Default: CROFT_CA, else the system's. */
+  readonly ca?: string
+  /** Of this client, for a server that wants one. Default: CROFT_CLIENT_CERT and CROFT_CLIENT_KEY. */
+  readonly cert?: string
+  readonly key?: string
 }
 
 export interface Address {
   /** As grpc wants it: `unix:///path` or `host:port`, `https://` kept. */
   readonly address: string
   readonly token: string | undefined
+  readonly tls: TlsOptions
   /** Nobody chose it: a server may be started there. */
   readonly isDefault: boolean
 }
 
 /** Options first, then CROFT_SERVER, then the user's default socket. Throws an `InvalidArgumentError`. */
 export function resolveAddress(options: ServerOptions, env: NodeJS.ProcessEnv): Address {
-  const token = options.token ?? env['CROFT_TOKEN']
-  if (options.url !== undefined) return { address: parseUrl(options.url, 'server.url'), token, isDefault: false }
+  const as = { token: options.token ?? env['CROFT_TOKEN'], tls: tlsOptions(options.tls, env) }
+  if (options.url !== undefined) return { address: parseUrl(options.url, 'server.url'), ...as, isDefault: false }
   if (options.socket !== undefined) {
-    return { address: socketAddress(resolve(options.socket), 'server.socket'), token, isDefault: false }
+    return { address: socketAddress(resolve(options.socket), 'server.socket'), ...as, isDefault: false }
   }
   const fromEnv = env['CROFT_SERVER']
   if (fromEnv !== undefined && fromEnv !== '') {
-    return { address: parseUrl(fromEnv, 'CROFT_SERVER'), token, isDefault: false }
+    return { address: parseUrl(fromEnv, 'CROFT_SERVER'), ...as, isDefault: false }
   }
-  return { address: socketAddress(defaultSocket(env), 'XDG_RUNTIME_DIR'), token, isDefault: true }
+  const own = { ...as, token: options.token }
+  return { address: socketAddress(defaultSocket(env), 'XDG_RUNTIME_DIR'), ...own, isDefault: true }
+}
+
+function tlsOptions(given: TlsOptions = {}, env: NodeJS.ProcessEnv): TlsOptions {
+  const { ca = env['CROFT_CA'], cert = env['CROFT_CLIENT_CERT'], key = env['CROFT_CLIENT_KEY'] } = given
+  if ((cert === undefined) !== (key === undefined)) {
+    throw new InvalidArgumentError('A client certificate needs its key, and the key its certificate', 'server.tls', {
+      remedy: 'Give both tls.cert and tls.key, or CROFT_CLIENT_CERT and CROFT_CLIENT_KEY',
+    })
+  }
+  return {
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+  }
 }
 
 function defaultSocket(env: NodeJS.ProcessEnv): string {

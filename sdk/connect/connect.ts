@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { Connection } from '../client/connection.ts'
 import { ServerUnreachableError } from '../errors.ts'
-import { resolveAddress, type ServerOptions } from './address.ts'
+import { type Address, resolveAddress, type ServerOptions } from './address.ts'
 import { startServer } from './start-server.ts'
 import { isPrivateDir } from './user-dirs.ts'
 
@@ -24,12 +24,13 @@ export async function connect(
   signal?: AbortSignal,
   env: NodeJS.ProcessEnv = process.env,
 ): Promise<Connection> {
-  const { address, token, isDefault } = resolveAddress(options, env)
-  if (!isDefault) return await reach(address, token, CONNECT_TIMEOUT_MS)
+  const { isDefault, ...server } = resolveAddress(options, env)
+  const { address } = server
+  if (!isDefault) return await reach(server, CONNECT_TIMEOUT_MS)
 
   const socket = address.slice('unix://'.length)
   if (await isPrivateDir(dirname(socket))) {
-    const running = await reachNow(address, token)
+    const running = await reachNow(server)
     if (running !== undefined) return running
   }
   if (options.start === false) {
@@ -38,15 +39,17 @@ export async function connect(
   try {
     await startServer({ socket, timeoutMs: START_TIMEOUT_MS, env })
   } catch (error) {
-    const winner = await waitForWinner(address, token, signal)
+    const winner = await waitForWinner(server, signal)
     if (winner === undefined) throw error
     return winner
   }
-  return await reach(address, token, CONNECT_TIMEOUT_MS)
+  return await reach(server, CONNECT_TIMEOUT_MS)
 }
 
-async function reach(address: string, token: string | undefined, timeoutMs: number): Promise<Connection> {
-  const connection = new Connection({ address, token })
+type Reached = Omit<Address, 'isDefault'>
+
+async function reach(server: Reached, timeoutMs: number): Promise<Connection> {
+  const connection = new Connection(server)
   try {
     await connection.ready(timeoutMs)
     return connection
@@ -57,7 +60,8 @@ async function reach(address: string, token: string | undefined, timeoutMs: numb
 }
 
 /** One attempt: a unix socket answers at once or nobody is behind it. */
-async function reachNow(address: string, token: string | undefined): Promise<Connection | undefined> {
+async function reachNow(server: Reached): Promise<Connection | undefined> {
+  const { address } = server
   const socket = createConnection(address.slice('unix://'.length))
   try {
     await once(socket, 'connect')
@@ -67,18 +71,14 @@ async function reachNow(address: string, token: string | undefined): Promise<Con
   } finally {
     socket.destroy()
   }
-  return await reach(address, token, CONNECT_TIMEOUT_MS)
+  return await reach(server, CONNECT_TIMEOUT_MS)
 }
 
 /** Another process may have started a server at the same moment; ours then gave way to it. */
-async function waitForWinner(
-  address: string,
-  token: string | undefined,
-  signal: AbortSignal | undefined,
-): Promise<Connection | undefined> {
+async function waitForWinner(server: Reached, signal: AbortSignal | undefined): Promise<Connection | undefined> {
   const giveUpAt = performance.now() + WINNER_TIMEOUT_MS
   while (performance.now() < giveUpAt && signal?.aborted !== true) {
-    const connection = await reachNow(address, token)
+    const connection = await reachNow(server)
     if (connection !== undefined) return connection
     await delay(WINNER_POLL_MS)
   }

@@ -92,7 +92,7 @@ function firstWord(child: ChildProcess, timeoutMs: number): Promise<Outcome> {
 
 /** Settings of this process, as a debugger's, and of its client are not the server's. */
 function serverEnv(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const notForServer = new Set(['NODE_OPTIONS', 'NODE_CHANNEL_FD', 'CROFT_SERVER', 'CROFT_TOKEN'])
+  const notForServer = new Set(['NODE_OPTIONS', 'NODE_CHANNEL_FD', 'CROFT_SERVER', 'CROFT_TOKEN', 'CROFT_CLIENT_KEY'])
   return Object.fromEntries(Object.entries(env).filter(([name]) => !notForServer.has(name)))
 }
 

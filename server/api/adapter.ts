@@ -10,26 +10,45 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import type { Door, Gate } from '../access/gate.ts'
+import type { Check, Guard } from '../access/guard.ts'
 import { toCroftError } from '../errors/to-croft-error.ts'
 import { trailersOf } from '../errors/trailers.ts'
 import type { Calls, OpenCall } from './calls.ts'
 import type { Handlers } from './handlers.ts'
 
+export interface AdapterDependencies {
+  readonly calls: Calls
+  readonly gate: Pick<Gate, 'admit'>
+  readonly guard: Pick<Guard, 'of'>
+}
+
 /**
- * Handlers as grpc-js wants them. Here and nowhere else answers are sent: messages with regard for a client
- * that reads slowly, and whatever is thrown as a status.
+ * Handlers as grpc-js wants them. Here and nowhere else callers are told apart, what they may do is decided, and answers
+ * are sent: messages with regard for a client that reads slowly, and whatever is thrown as a status.
  */
 export function implement<S extends DescService>(
   service: S,
   handlers: Handlers<S>,
-  calls: Calls,
+  door: Door,
+  { calls, gate, guard }: AdapterDependencies,
 ): UntypedServiceImplementation {
   const implementation: UntypedServiceImplementation = {}
   for (const method of service.methods) {
     // The one place where the types of the methods are given up: grpc-js knows no more than "an object".
     const handler = (handlers as unknown as Record<string, AnyHandler>)[method.localName]
     if (handler === undefined) throw new Error(`no handler for ${service.typeName}.${method.name}`)
-    implementation[method.localName] = adapt(method, handler, calls)
+    const begin = (transport: Transport): OpenCall => {
+      const call = calls.begin(method.name, transport)
+      try {
+        call.known = gate.admit(transport.metadata, door, transport.getPeer())
+      } catch (error) {
+        calls.end(call)
+        throw error
+      }
+      return call
+    }
+    implementation[method.localName] = adapt({ method, handler, calls, begin, check: guard.of(method) })
   }
   return implementation
 }
@@ -38,33 +57,43 @@ type Init = MessageInitShape<DescMethod['output']>
 // biome-ignore lint/suspicious/noExplicitAny: the shapes of four kinds of method at once
 type AnyHandler = (request: any, call: OpenCall) => any
 
-function adapt(method: DescMethod, handler: AnyHandler, calls: Calls) {
-  const requestStream = method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming'
-  const responseStream = method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming'
-  return responseStream
-    ? (transport: ServerWritableStream<object, object> | ServerDuplexStream<object, object>) => {
-        const request = requestStream
-          ? requestsOf(transport as ServerDuplexStream<object, object>)
-          : requestOf(transport)
-        void serveStream(method, handler, calls, transport, request)
-      }
-    : (
-        transport: ServerUnaryCall<object, object> | ServerReadableStream<object, object>,
-        reply: sendUnaryData<object>,
-      ) => {
-        const request = requestStream
-          ? requestsOf(transport as ServerReadableStream<object, object>)
-          : requestOf(transport)
-        serveOne(method, handler, calls, transport, request, reply)
-      }
+type Unary = ServerUnaryCall<object, object>
+type RequestStream = ServerReadableStream<object, object>
+type AnswerStream = ServerWritableStream<object, object>
+type Duplex = ServerDuplexStream<object, object>
+type Transport = Unary | RequestStream | AnswerStream | Duplex
+
+interface Served {
+  readonly method: DescMethod
+  readonly handler: AnyHandler
+  readonly calls: Calls
+  /** Throws where nobody may come in like that; otherwise followed by one `calls.end`. */
+  readonly begin: (transport: Transport) => OpenCall
+  readonly check: Check
 }
 
+function adapt(served: Served) {
+  const { methodKind } = served.method
+  const ofRequest =
+    methodKind === 'client_streaming' || methodKind === 'bidi_streaming'
+      ? (transport: Transport, call: OpenCall) => requestsOf(transport as RequestStream | Duplex, call, served.check)
+      : (transport: Transport, call: OpenCall) => {
+          const { request } = transport as Unary | AnswerStream
+          served.check(request, call.caller)
+          return request
+        }
+  return methodKind === 'server_streaming' || methodKind === 'bidi_streaming'
+    ? (transport: AnswerStream | Duplex) => void serveStream(served, transport, ofRequest)
+    : (transport: Unary | RequestStream, reply: sendUnaryData<object>) => serveOne(served, transport, ofRequest, reply)
+}
+
+/** What a handler gets as its request. Throws what the caller may not do. */
+type OfRequest = (transport: Transport, call: OpenCall) => object
+
 function serveOne(
-  method: DescMethod,
-  handler: AnyHandler,
-  calls: Calls,
-  transport: ServerUnaryCall<object, object> | ServerReadableStream<object, object>,
-  request: unknown,
+  { method, handler, calls, begin }: Served,
+  transport: Unary | RequestStream,
+  ofRequest: OfRequest,
   reply: sendUnaryData<object>,
 ): void {
   let call: OpenCall | undefined
@@ -73,9 +102,9 @@ function serveOne(
     if (call !== undefined) calls.end(call)
   }
   try {
-    call = calls.begin(method.name, transport)
+    call = begin(transport)
     const opened = call
-    ;(handler(request, opened) as Promise<Init>)
+    ;(handler(ofRequest(transport, opened), opened) as Promise<Init>)
       .then((answer) => {
         reply(null, create(method.output, answer))
         calls.end(opened)
@@ -87,16 +116,14 @@ function serveOne(
 }
 
 async function serveStream(
-  method: DescMethod,
-  handler: AnyHandler,
-  calls: Calls,
-  transport: ServerWritableStream<object, object> | ServerDuplexStream<object, object>,
-  request: unknown,
+  { method, handler, calls, begin }: Served,
+  transport: AnswerStream | Duplex,
+  ofRequest: OfRequest,
 ): Promise<void> {
   let call: OpenCall | undefined
   try {
-    call = calls.begin(method.name, transport)
-    for await (const answer of handler(request, call) as AsyncIterable<Init>) {
+    call = begin(transport)
+    for await (const answer of handler(ofRequest(transport, call), call) as AsyncIterable<Init>) {
       if (transport.cancelled) break
       if (!transport.write(create(method.output, answer))) await writable(transport, call.signal)
       call.signal.throwIfAborted()
@@ -131,20 +158,34 @@ function writable(transport: NodeJS.EventEmitter, signal: AbortSignal): Promise<
   })
 }
 
-function requestOf(transport: unknown): object {
-  return (transport as ServerUnaryCall<object, object>).request
-}
-
 /**
  * A handler that stops reading early must not tear down a duplex stream: its answers go through the same
- * object. A client that is cut off ends the iteration with an error, never as if it had finished.
+ * object. A client that is cut off ends the iteration with an error, never as if it had finished; so does one whose
+ * call is to end, and who sends nothing.
  */
 async function* requestsOf(
-  transport: ServerReadableStream<object, object> | ServerDuplexStream<object, object>,
-): AsyncGenerator<object> {
-  yield* transport.iterator({ destroyOnReturn: false })
+  transport: RequestStream | Duplex,
+  call: OpenCall,
+  check: Check,
+): AsyncGenerator<object, undefined> {
+  const requests = transport.iterator({ destroyOnReturn: false }) as AsyncIterator<object>
+  for (;;) {
+    const { done, value } = await unlessAborted(requests.next(), call.signal)
+    if (done === true) break
+    check(value, call.caller)
+    yield value
+  }
   // One that was cut while nobody read it ends like one that is whole.
   if (transport.cancelled) throw new Error('the client has gone in the middle of its requests')
+}
+
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const onAbort = () => reject(signal.reason)
+    signal.addEventListener('abort', onAbort, { once: true })
+    if (signal.aborted) onAbort()
+    promise.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort))
+  })
 }
 
 interface Failure {

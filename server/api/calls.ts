@@ -1,5 +1,6 @@
 import type { EventEmitter } from 'node:events'
 import type { Logger } from 'pino'
+import type { Caller } from '../access/caller.ts'
 import { CroftError } from '../errors/croft-error.ts'
 import type { Call } from './handlers.ts'
 
@@ -53,6 +54,14 @@ export class Calls {
     for (const call of this.#open) call.abort(this.#stopping)
   }
 
+  /** The same to those that are made with a token for which `isOver`. */
+  cut(isOver: (tokenId: string) => boolean, reason: Error): void {
+    for (const call of this.#open) {
+      const tokenId = call.known?.tokenId
+      if (tokenId !== undefined && isOver(tokenId)) call.abort(reason)
+    }
+  }
+
   idle(): Promise<void> {
     if (this.#open.size === 0) return Promise.resolve()
     return new Promise((resolve) => this.#whenIdle.push(resolve))
@@ -68,6 +77,8 @@ export class OpenCall implements Call {
   #controller: AbortController | undefined
   #log: Logger | undefined
   #abortedBy: unknown
+  /** Absent until it is known. */
+  known: Caller | undefined
 
   constructor(method: string, number: number, log: Logger, transport: Transport) {
     this.method = method
@@ -76,12 +87,17 @@ export class OpenCall implements Call {
     this.#transport = transport
   }
 
+  get caller(): Caller {
+    if (this.known === undefined) throw new Error('nobody has asked yet who calls')
+    return this.known
+  }
+
   get id(): string {
     return `c${this.#number.toString(36)}`
   }
 
   get log(): Logger {
-    this.#log ??= this.#parentLog.child({ call: this.id, method: this.method })
+    this.#log ??= this.#parentLog.child({ call: this.id, method: this.method, caller: this.known?.name })
     return this.#log
   }
 

@@ -28,6 +28,9 @@ let onInfo: Handlers<typeof ServerService>['getServerInfo']
 let onChanges: Handlers<typeof SnapshotService>['listChanges']
 let onWrite: Handlers<typeof FileService>['writeFile']
 
+const ANYONE = { owner: '', role: 'admin', name: 'test' } as const
+type OpenParts = ConstructorParameters<typeof Grpc>[1]
+
 const never = () => Promise.reject(new Error('nobody calls this'))
 async function* none() {
   yield await never()
@@ -37,7 +40,9 @@ beforeEach(async () => {
   dir = mkdtempSync(join(tmpdir(), 'croft-grpc-'))
   socket = join(dir, 'private', 's.sock')
   stderr = new PassThrough()
-  grpc = new Grpc({ maxMessageBytes: MAX_MESSAGE_BYTES }, createLog({ logLevel: 'info', logFormat: 'json' }, stderr))
+  const log = createLog({ logLevel: 'info', logFormat: 'json' }, stderr)
+  const open: OpenParts = { gate: { admit: () => ANYONE }, guard: { of: () => () => undefined }, log }
+  grpc = new Grpc({ maxMessageBytes: MAX_MESSAGE_BYTES }, open)
   grpc.add(ServerService, { getServerInfo: (request, call) => onInfo(request, call) })
   grpc.add(SnapshotService, {
     listChanges: (request, call) => onChanges(request, call),
@@ -66,7 +71,8 @@ beforeEach(async () => {
       renameFile: never,
     },
   })
-  listeners = await Listeners.open({ socket, maxConnections: 3, onConnection: (connection) => grpc.accept(connection) })
+  const accept = grpc.open({ name: 'unix' })
+  listeners = await Listeners.open({ socket, maxConnections: 3, onUnix: accept, onTcp: accept })
   info = wireClient(ServerService, `unix://${socket}`)
   snapshots = wireClient(SnapshotService, `unix://${socket}`)
 })
@@ -217,7 +223,7 @@ it('one connection over the limit is closed, the others stay', async () => {
 it('what is in the way of the socket and is none is left alone', async () => {
   const path = join(dir, 'file')
   writeFileSync(path, 'precious')
-  const options = { socket: path, maxConnections: 1, onConnection: () => undefined }
+  const options = { socket: path, maxConnections: 1, onUnix: () => undefined, onTcp: () => undefined }
   await expect(Listeners.open(options)).rejects.toThrow(/not a socket/)
   expect(statSync(path).size).toBe(8)
 })

@@ -1,5 +1,6 @@
 import type { DescMessage, MessageInitShape, MessageShape } from '@bufbuild/protobuf'
 import type { Logger } from 'pino'
+import type { Caller } from '../access/caller.ts'
 
 /** One function for each method of a service, with the types of its messages. */
 export type Handlers<S extends { method: object }> = { readonly [K in keyof S['method']]: Handler<S['method'][K]> }
@@ -22,6 +23,7 @@ export type Handler<M> = M extends {
 export interface Call {
   /** Aborts when the client gives up, its deadline passes, or the server stops. The reason says which. */
   readonly signal: AbortSignal
+  readonly caller: Caller
   /** Names the call in the log. */
   readonly id: string
   readonly log: Logger

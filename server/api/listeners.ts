@@ -1,15 +1,32 @@
 import { chmodSync, lstatSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { type AddressInfo, connect, createServer, type Server, type Socket } from 'node:net'
 import { dirname } from 'node:path'
+import { createServer as createTlsServer } from 'node:tls'
 import { ConfigError } from '../config/config-error.ts'
 import type { ListenAddress } from '../config/schema.ts'
 
+/** For a client to say who it is. */
+const HANDSHAKE_MS = 10_000
+
 export interface ListenOptions {
-  /** Only this user can connect: the socket has mode 0600 from the first moment on. */
   readonly socket: string
+  /** Others may connect to the socket; else only this user can, for it has mode 0600 from the first moment on. */
+  readonly forOthers?: boolean
   readonly listen?: ListenAddress | undefined
+  /** For `listen`. */
+  readonly tls?: Tls | undefined
   readonly maxConnections: number
-  readonly onConnection: (connection: Socket) => void
+  readonly onUnix: (connection: Socket) => void
+  readonly onTcp: (connection: Socket) => void
+  /** Of a connection that came to nothing: no TLS, or no certificate that is trusted. */
+  readonly onRefused?: (error: Error) => void
+}
+
+/** The contents of PEM files. */
+export interface Tls {
+  readonly cert: Buffer
+  readonly key: Buffer
+  readonly clientCa?: Buffer
 }
 
 /** The sockets of the server. Those that are connected are counted here. */
@@ -34,10 +51,14 @@ export class Listeners implements AsyncDisposable {
     const servers: Server[] = []
     try {
       await removeStaleSocket(options.socket)
-      prepareDirectory(options.socket)
-      servers.push(await listen({ path: options.socket }, options, connections))
-      chmodSync(options.socket, 0o600)
-      if (options.listen !== undefined) servers.push(await listen(options.listen, options, connections))
+      prepareDirectory(options.socket, options.forOthers === true)
+      servers.push(
+        await listen({ path: options.socket }, createServer(unlessFull(options.onUnix)), options, connections),
+      )
+      chmodSync(options.socket, options.forOthers === true ? 0o666 : 0o600)
+      if (options.listen !== undefined) {
+        servers.push(await listen(options.listen, serverFor(options), options, connections))
+      }
       return new Listeners(options.socket, servers, connections)
     } catch (error) {
       for (const server of servers) server.close()
@@ -60,13 +81,47 @@ export class Listeners implements AsyncDisposable {
   }
 }
 
+function serverFor({ tls, onTcp, onRefused }: ListenOptions): Server {
+  if (tls === undefined) return createServer(unlessFull(onTcp))
+  try {
+    const server = createTlsServer(
+      {
+        cert: tls.cert,
+        key: tls.key,
+        ...(tls.clientCa === undefined ? {} : { ca: tls.clientCa, requestCert: true, rejectUnauthorized: true }),
+        minVersion: 'TLSv1.2',
+        ALPNProtocols: ['h2'],
+        handshakeTimeout: HANDSHAKE_MS,
+      },
+      unlessFull(onTcp),
+    )
+    server.on('tlsClientError', (error, connection) => {
+      connection.destroy()
+      onRefused?.(error)
+    })
+    return server
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error)
+    throw new ConfigError(`\`tls\`: the certificate and its key cannot be used: ${why}`, { cause: error })
+  }
+}
+
+/** One connection too many is destroyed before anybody is told of it. */
+function unlessFull(take: (connection: Socket) => void): (connection: Socket) => void {
+  return (connection) => {
+    if (!connection.destroyed) take(connection)
+  }
+}
+
 function listen(
   at: { path: string } | ListenAddress,
-  { maxConnections, onConnection }: ListenOptions,
+  server: Server,
+  { maxConnections }: ListenOptions,
   connections: Set<Socket>,
 ): Promise<Server> {
   return new Promise((resolve, reject) => {
-    const server = createServer((connection) => {
+    // Before any other listener: with TLS this is the bare connection.
+    server.prependListener('connection', (connection: Socket) => {
       if (connections.size >= maxConnections) {
         connection.destroy()
         return
@@ -74,7 +129,6 @@ function listen(
       connections.add(connection)
       connection.once('close', () => connections.delete(connection))
       connection.setNoDelay(true)
-      onConnection(connection)
     })
     const name = 'path' in at ? at.path : `${at.host}:${at.port}`
     server.once('error', (error) => {
@@ -107,10 +161,10 @@ function answers(path: string): Promise<boolean> {
   })
 }
 
-/** Made private. One that was there, in a place that all may write to, is used only if it is ours. */
-function prepareDirectory(socket: string): void {
+/** Made private, unless it is for others too. One that was there, in a place that all may write to, is used only if it is ours. */
+function prepareDirectory(socket: string, forOthers: boolean): void {
   const directory = dirname(socket)
-  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  mkdirSync(directory, { recursive: true, mode: forOthers ? 0o755 : 0o700 })
   const { uid, mode } = statSync(directory)
   const ours = uid === process.getuid?.() || uid === 0
   if (!ours || ((mode & 0o022) !== 0 && (mode & 0o1000) === 0)) {

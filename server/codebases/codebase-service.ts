@@ -29,8 +29,8 @@ export function codebaseService(dependencies: CodebaseServiceDependencies): Hand
 
     getCodebase: async ({ codebaseId }) => message(codebases.get(codebaseId)),
 
-    listCodebases: async ({ ownerId, pageSize, pageToken }) => {
-      const { items, nextPageToken } = codebases.list(ownerId, pageSize, pageToken)
+    listCodebases: async ({ ownerId, pageSize, pageToken }, { caller }) => {
+      const { items, nextPageToken } = codebases.list(ownerId, pageSize, pageToken, caller)
       return { codebases: items.map(message), nextPageToken }
     },
 

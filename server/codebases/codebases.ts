@@ -1,5 +1,6 @@
 import type { Root } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
+import { type Caller, sees } from '../access/caller.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid, notFound } from '../errors/croft-error.ts'
@@ -67,11 +68,11 @@ export class Codebases {
     return this.#store.rootSync(record.root)
   }
 
-  list(ownerId: string, pageSize: number, pageToken: string): Page<CodebaseRecord> {
+  list(ownerId: string, pageSize: number, pageToken: string, caller: Caller): Page<CodebaseRecord> {
     const { pageSizeDefault: defaultSize, pageSizeMax: maxSize } = this.#limits
     return this.#records.codebases.page(
       { pageSize, pageToken, defaultSize, maxSize },
-      (record) => ownerId === '' || record.ownerId === ownerId,
+      (record) => (ownerId === '' || record.ownerId === ownerId) && sees(caller, record.ownerId),
     )
   }
 

@@ -12,6 +12,12 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
   --socket PATH        unix socket (default: $XDG_RUNTIME_DIR/croft/croft.sock, or
                        /run/croft-0/croft.sock for root)
   --listen [HOST:PORT] also on TCP (default: no; without a value 127.0.0.1:9000)
+  --tls-cert FILE, --tls-key FILE
+                       TLS on TCP, with this certificate and its key (PEM)
+  --tls-client-ca FILE clients must have a certificate of this authority
+  --first-token FILE   where there is no token yet, make one for an admin, in this new file
+  --dangerously-let-anyone-in
+                       whoever reaches the TCP port owns everything: no token is asked for
   --mount-dir DIR      where views are mounted
   --fs-device DEVICE   how: kernel, fuse-native, or auto, which is the first that works (default)
   --seccomp PROFILE    which system calls sandboxes have: strict, default (default) or off; a
@@ -46,6 +52,11 @@ export function parseFlags(args: readonly string[]): Flags {
   if (values['data-dir'] !== undefined) settings['dataDir'] = values['data-dir']
   if (values.socket !== undefined) settings['socket'] = values.socket
   if (values.listen !== undefined) settings['listen'] = values.listen
+  const tls = { cert: values['tls-cert'], key: values['tls-key'], clientCa: values['tls-client-ca'] }
+  const given = Object.entries(tls).filter(([, file]) => file !== undefined)
+  if (given.length > 0) settings['tls'] = Object.fromEntries(given)
+  if (values['first-token'] !== undefined) settings['firstToken'] = values['first-token']
+  if (values['dangerously-let-anyone-in'] === true) settings['dangerouslyLetAnyoneIn'] = true
   if (values['mount-dir'] !== undefined) settings['mountDir'] = values['mount-dir']
   if (values['fs-device'] !== undefined) settings['fs'] = { device: values['fs-device'] }
   if (values.seccomp !== undefined) settings['seccomp'] = values.seccomp
@@ -76,6 +87,11 @@ function parse(args: string[]) {
         'data-dir': { type: 'string' },
         socket: { type: 'string' },
         listen: { type: 'string' },
+        'tls-cert': { type: 'string' },
+        'tls-key': { type: 'string' },
+        'tls-client-ca': { type: 'string' },
+        'first-token': { type: 'string' },
+        'dangerously-let-anyone-in': { type: 'boolean' },
         'mount-dir': { type: 'string' },
         'fs-device': { type: 'string' },
         seccomp: { type: 'string' },

@@ -50,7 +50,12 @@ export const limitsSchema = z.strictObject({
   maxExports: count(32),
   /** Arguments and variables of the configuration of one image. */
   maxImageConfigBytes: bytes(64 * KiB),
-  /** Names of codebases, owners, images, snapshots. */
+  maxTokens: count(10_000),
+  /** From one address, for one token; more are refused until the minute is over, whatever they are. */
+  maxWrongTokensPerMinute: count(20),
+  /** How long the secret before a rotation may be taken beside the new one. */
+  tokenOverlapMaxMs: ms(7 * 24 * 60 * 60_000, 0),
+  /** Names of codebases, owners, images, snapshots, tokens. */
   maxNameBytes: bytes(256),
   maxLabels: count(64, 0),
   maxLabelKeyBytes: bytes(128),

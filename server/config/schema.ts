@@ -43,12 +43,39 @@ export const fsSchema = z.strictObject({
 /** The engine's own socket; it is asked for nothing until somebody wants a container. */
 const engineSchema = (socket: string) => z.strictObject({ socket: socketPath.default(socket) })
 
+/** PEM files. */
+const tlsSchema = z.strictObject({
+  cert: absolutePath,
+  key: absolutePath,
+  /** Only clients with a certificate of this authority may connect. */
+  clientCa: absolutePath.optional(),
+})
+
+const ROLES = ['admin', 'user', 'read-only'] as const
+
+/** What a user of this host is, by the unix socket. */
+const peerSchema = z
+  .strictObject({
+    uid: z.int().min(1).max(0xfffffffe),
+    owner: z.string().max(256).default(''),
+    role: z.enum(ROLES).default('user'),
+  })
+  .refine(({ owner, role }) => owner !== '' || role === 'admin', { message: 'is missing', path: ['owner'] })
+
 /** What may stand in the file; what is absent has its default from `load.ts`. */
 export const configSchema = z.strictObject({
   dataDir: absolutePath,
   socket: socketPath,
   mountDir: absolutePath,
   listen: listenSchema.optional(),
+  /** For `listen`. */
+  tls: tlsSchema.optional(),
+  /** Who of this host, beside the server's own user and root, may use the unix socket. */
+  peers: z.array(peerSchema).max(1000).default([]),
+  /** On TCP, without a token, as an admin. */
+  dangerouslyLetAnyoneIn: z.boolean().default(false),
+  /** Where there is no token yet, one for an admin is made and written into this new file. */
+  firstToken: absolutePath.optional(),
   logLevel: z.enum(LOG_LEVELS).default('info'),
   logFormat: z.enum(['json', 'text']).default('json'),
   /** For a sandbox that names none. */

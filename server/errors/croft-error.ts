@@ -8,6 +8,7 @@ export type StatusName =
   | 'NOT_FOUND'
   | 'ALREADY_EXISTS'
   | 'PERMISSION_DENIED'
+  | 'UNAUTHENTICATED'
   | 'RESOURCE_EXHAUSTED'
   | 'FAILED_PRECONDITION'
   | 'ABORTED'
@@ -53,7 +54,10 @@ export function invalid(field: string, problem: string, cause?: unknown): CroftE
   return new CroftError('INVALID_ARGUMENT', `${field} ${problem}`, { field, cause })
 }
 
-export function notFound(what: 'codebase' | 'sandbox' | 'session' | 'command' | 'snapshot', id: string): CroftError {
+export function notFound(
+  what: 'codebase' | 'sandbox' | 'session' | 'command' | 'snapshot' | 'token',
+  id: string,
+): CroftError {
   return new CroftError('NOT_FOUND', `there is no ${what} ${printable(id)}`, { reason: `${what}_not_found` })
 }
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { invalid } from '../errors/croft-error.ts'
 
-export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd' | 'snap'
+export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd' | 'snap' | 'tok'
 
 /** 64 random bits: an id cannot be guessed. */
 export function newId(prefix: IdPrefix): string {
@@ -11,8 +11,12 @@ export function newId(prefix: IdPrefix): string {
 /** Throws INVALID_ARGUMENT naming `field`. Whether there is such a thing is another question. */
 export function checkId(prefix: IdPrefix, id: string, field: string): string {
   if (id === '') throw invalid(field, 'is missing')
-  if (!PATTERNS[prefix].test(id)) throw invalid(field, `is no id: one is \`${prefix}_\` and 16 hex digits`)
+  if (!isId(prefix, id)) throw invalid(field, `is no id: one is \`${prefix}_\` and 16 hex digits`)
   return id
+}
+
+export function isId(prefix: IdPrefix, id: string): boolean {
+  return PATTERNS[prefix].test(id)
 }
 
 const PATTERNS = {
@@ -21,4 +25,5 @@ const PATTERNS = {
   sess: /^sess_[0-9a-f]{16}$/,
   cmd: /^cmd_[0-9a-f]{16}$/,
   snap: /^snap_[0-9a-f]{16}$/,
+  tok: /^tok_[0-9a-f]{16}$/,
 } as const

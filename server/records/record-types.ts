@@ -3,6 +3,7 @@ import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { LaunchSpec, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
+import type { RoleName } from '../access/caller.ts'
 import type { NetworkUse } from '../network/network-trail.ts'
 import type { SandboxLimits } from '../sandboxes/resource-limits.ts'
 
@@ -26,6 +27,8 @@ export type SandboxStatus = 'pending' | 'running' | 'stopped' | 'error' | 'destr
 export interface SandboxRecord extends RecordBase {
   /** Where it came from by way of a snapshot, the codebase may be gone. */
   readonly codebaseId: string
+  /** Whose it is. Absent in records of before there were owners: that of the codebase. */
+  readonly owner?: string
   /** The version that the view is based on, until another one is restored. */
   readonly base: Hash
   /** The version that it began with, or that what it was forked from did; absent: `base`. */
@@ -60,6 +63,8 @@ export interface SnapshotRecord extends RecordBase {
   readonly labels: Readonly<Record<string, string>>
   readonly sandboxId: string
   readonly codebaseId: string
+  /** That of the sandbox; absent in records of before there were owners. */
+  readonly owner?: string
   readonly root: Hash
   /** What the sandbox was based on, and, where that is another one, what it had begun with. */
   readonly base: Hash
@@ -84,4 +89,17 @@ export interface SessionRecord extends RecordBase {
   readonly shell: string
   readonly status: 'active' | 'closed'
   readonly closedAtMs?: number
+}
+
+/** What is known of a token but its secret. */
+export interface TokenRecord extends RecordBase {
+  readonly name: string
+  readonly owner: string
+  readonly role: RoleName
+  /** SHA-256 of the secret, in hex. */
+  readonly hash: string
+  readonly expiresAtMs?: number
+  readonly rotatedAtMs?: number
+  /** The secret before the last rotation, as long as it is taken. */
+  readonly before?: { readonly hash: string; readonly untilMs: number }
 }

@@ -6,6 +6,7 @@ import type {
   SandboxRecord,
   SessionRecord,
   SnapshotRecord,
+  TokenRecord,
 } from './record-types.ts'
 import { Table } from './table.ts'
 
@@ -16,6 +17,7 @@ export class Records implements AsyncDisposable {
   readonly sessions: Table<SessionRecord>
   readonly snapshots: Table<SnapshotRecord>
   readonly networkTrails: Table<NetworkTrailRecord>
+  readonly tokens: Table<TokenRecord>
   readonly #db: Level<string, unknown>
 
   private constructor(db: Level<string, unknown>, tables: Omit<Records, typeof Symbol.asyncDispose>) {
@@ -25,6 +27,7 @@ export class Records implements AsyncDisposable {
     this.sessions = tables.sessions
     this.snapshots = tables.snapshots
     this.networkTrails = tables.networkTrails
+    this.tokens = tables.tokens
   }
 
   /** Rejects with `RecordsLocked` while another process has them open: that lock guards the data directory. */
@@ -42,6 +45,7 @@ export class Records implements AsyncDisposable {
       sessions: await Table.load<SessionRecord>(db, 'session'),
       snapshots: await Table.load<SnapshotRecord>(db, 'snapshot'),
       networkTrails: await Table.load<NetworkTrailRecord>(db, 'network-trail'),
+      tokens: await Table.load<TokenRecord>(db, 'token'),
     })
   }
 

@@ -42,6 +42,7 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
     seccomp: record.seccomp ?? 'default',
     baseRootHash: Buffer.from(record.base, 'hex'),
     network: networkMessage(record.network ?? { mode: 'off' }),
+    ownerId: record.owner ?? '',
   }
 }
 

@@ -45,8 +45,8 @@ export function sandboxService(dependencies: SandboxServiceDependencies): Handle
 
     getSandbox: async ({ sandboxId }) => sandboxMessage(sandboxes.get(sandboxId)),
 
-    listSandboxes: async ({ codebaseId, pageSize, pageToken }) => {
-      const { items, nextPageToken } = sandboxes.list(codebaseId, pageSize, pageToken)
+    listSandboxes: async ({ codebaseId, pageSize, pageToken }, { caller }) => {
+      const { items, nextPageToken } = sandboxes.list(codebaseId, pageSize, pageToken, caller)
       return { sandboxes: items.map(sandboxMessage), nextPageToken }
     },
 

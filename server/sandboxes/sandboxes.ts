@@ -1,6 +1,8 @@
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import { type Caller, sees } from '../access/caller.ts'
+import { ownerIn } from '../access/owner-of.ts'
 import type { Codebases } from '../codebases/codebases.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
@@ -9,7 +11,7 @@ import { toCroftError } from '../errors/to-croft-error.ts'
 import { checkId, newId } from '../records/ids.ts'
 import { originOf } from '../records/origin.ts'
 import type { Page } from '../records/page.ts'
-import type { SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
+import type { CodebaseRecord, SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
 import { namesOf, sandboxRoots } from '../records/root-names.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
@@ -68,12 +70,15 @@ export class Sandboxes implements AsyncDisposable {
     throw notRunning(id, status === 'running' ? 'stopping' : status)
   }
 
-  list(codebaseId: string, pageSize: number, pageToken: string): Page<SandboxRecord> {
+  list(codebaseId: string, pageSize: number, pageToken: string, caller: Caller): Page<SandboxRecord> {
     if (codebaseId !== '') checkId('cb', codebaseId, 'codebase_id')
     const { pageSizeDefault: defaultSize, pageSizeMax: maxSize } = this.#limits
     return this.#parts.records.sandboxes.page(
       { pageSize, pageToken, defaultSize, maxSize },
-      (record) => record.status !== 'destroyed' && (codebaseId === '' || record.codebaseId === codebaseId),
+      (record) =>
+        record.status !== 'destroyed' &&
+        (codebaseId === '' || record.codebaseId === codebaseId) &&
+        sees(caller, ownerIn(record, this.#parts.records)),
     )
   }
 
@@ -83,8 +88,8 @@ export class Sandboxes implements AsyncDisposable {
     return serial.run(snapshotId ?? spec.codebaseId, async () => {
       const source =
         snapshotId === undefined
-          ? { codebaseId: spec.codebaseId, base: codebases.get(spec.codebaseId).root }
-          : baseOf(snapshots.get(snapshotId))
+          ? baseOfCodebase(codebases.get(spec.codebaseId))
+          : { ...baseOf(snapshots.get(snapshotId)), owner: ownerIn(snapshots.get(snapshotId), this.#parts.records) }
       const expires = expiresInMs === undefined ? {} : { expiresAtMs: nowMs() + expiresInMs }
       const [made] = await this.#make(1, { ...spec, ...expires, ...source })
       return made as SandboxRecord
@@ -101,7 +106,8 @@ export class Sandboxes implements AsyncDisposable {
     // Whatever else it is, so that no limit and no rule is left behind.
     const { restored, startedAtMs, stoppedAtMs, error, ...spec } = this.get(id)
     const origin = originOf(spec)
-    return await this.#make(count, { ...spec, base, origin, labels: { ...spec.labels, ...labels } })
+    const owner = ownerIn(spec, this.#parts.records)
+    return await this.#make(count, { ...spec, owner, base, origin, labels: { ...spec.labels, ...labels } })
   }
 
   async #make(count: number, spec: Omit<SandboxRecord, 'id' | 'sequence' | 'status' | 'createdAtMs'>) {
@@ -272,6 +278,10 @@ export class Sandboxes implements AsyncDisposable {
       .then((error) => (error === undefined ? undefined : fail(`the agent is gone: ${printable(error.message)}`)))
       .catch(onFailure)
   }
+}
+
+function baseOfCodebase({ id, root, ownerId }: CodebaseRecord) {
+  return { codebaseId: id, base: root, owner: ownerId }
 }
 
 function baseOf(snapshot: SnapshotRecord) {

@@ -9,6 +9,7 @@ export function snapshotMessage(record: SnapshotRecord): MessageInitShape<typeof
     id: record.id,
     name: record.name,
     labels: { ...record.labels },
+    ownerId: record.owner ?? '',
     sandboxId: record.sandboxId,
     codebaseId: record.codebaseId,
     rootHash: Buffer.from(record.root, 'hex'),

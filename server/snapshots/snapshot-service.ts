@@ -51,8 +51,8 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
 
     getSnapshot: async ({ snapshotId }) => snapshotMessage(snapshots.get(snapshotId)),
 
-    listSnapshots: async ({ pageSize, pageToken, ...filter }) => {
-      const { items, nextPageToken } = snapshots.list(filter, pageSize, pageToken)
+    listSnapshots: async ({ pageSize, pageToken, ...filter }, { caller }) => {
+      const { items, nextPageToken } = snapshots.list(filter, pageSize, pageToken, caller)
       return { snapshots: items.map(snapshotMessage), nextPageToken }
     },
 

@@ -1,5 +1,7 @@
 import type { Folded } from '../../fs-layer/store/fold.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
+import { type Caller, sees } from '../access/caller.ts'
+import { ownerIn } from '../access/owner-of.ts'
 import { checkText } from '../codebases/codebases.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
@@ -55,7 +57,8 @@ export class Snapshots {
     const id = newId('snap')
     const { hash, root, skipped } = folded
     const origin = originOf(of)
-    const source = { sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin, rules: of.rules }
+    const owner = ownerIn(of, records)
+    const source = { owner, sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin, rules: of.rules }
     const contents = { root: hash, bytes: root.bytes, files: root.files, skipped }
     const sequence = records.snapshots.nextSequence()
     const record: SnapshotRecord = { ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() }
@@ -70,7 +73,12 @@ export class Snapshots {
     return record
   }
 
-  list({ sandboxId, codebaseId, name }: SnapshotFilter, pageSize: number, pageToken: string): Page<SnapshotRecord> {
+  list(
+    { sandboxId, codebaseId, name }: SnapshotFilter,
+    pageSize: number,
+    pageToken: string,
+    caller: Caller,
+  ): Page<SnapshotRecord> {
     if (sandboxId !== '') checkId('sb', sandboxId, 'sandbox_id')
     if (codebaseId !== '') checkId('cb', codebaseId, 'codebase_id')
     const { pageSizeDefault: defaultSize, pageSizeMax: maxSize } = this.#limits
@@ -79,7 +87,8 @@ export class Snapshots {
       (record) =>
         (sandboxId === '' || record.sandboxId === sandboxId) &&
         (codebaseId === '' || record.codebaseId === codebaseId) &&
-        (name === '' || record.name === name),
+        (name === '' || record.name === name) &&
+        sees(caller, ownerIn(record, this.#parts.records)),
     )
   }
 

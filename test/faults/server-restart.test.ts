@@ -115,7 +115,7 @@ it('a server that nobody needs ends by itself', async () => {
 })
 
 it('on TCP it answers at the address that it tells', async () => {
-  await using server = await ServerProcess.start(dir, '--listen', '127.0.0.1:0')
+  await using server = await ServerProcess.start(dir, '--listen', '127.0.0.1:0', '--dangerously-let-anyone-in')
   const address = server.ready.address
   expect(address?.port).toBeGreaterThan(0)
   const overTcp = server.connect(`127.0.0.1:${address?.port}`)
