@@ -27,9 +27,10 @@ import { tcpDoor, unixDoors } from './access/doors.ts'
 import { openFirstToken } from './access/first-token.ts'
 import { Gate } from './access/gate.ts'
 import { Guard } from './access/guard.ts'
-import { Guesses } from './access/guesses.ts'
 import { peerUid } from './access/peer-uid.ts'
+import { Quotas } from './access/quotas.ts'
 import { Tokens } from './access/tokens.ts'
+import { Windows } from './access/windows.ts'
 import { Grpc } from './api/grpc-server.ts'
 import { Listeners } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
@@ -125,14 +126,33 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   })
   const probes = new Probes(runtimes)
   const serial = new Serial()
-  const snapshots = new Snapshots({ limits }, { store, records, serial, nowMs })
-  const codebases = new Codebases({ limits, emptyRoot: await emptyRootOf(store) }, { store, records, serial, nowMs })
+  const bytesOf = (root: string) => store.rootSync(root).bytes
+  const quotas = new Quotas({ limits, quotas: config.quotas }, { records, bytesOf, nowMs })
+  const snapshots = new Snapshots({ limits }, { store, records, serial, quotas, nowMs })
+  const codebases = new Codebases(
+    { limits, emptyRoot: await emptyRootOf(store) },
+    { store, records, serial, quotas, nowMs },
+  )
   const networks = new Networks({ limits, most: config.network }, { saved: records.networkTrails, nowMs })
   const mountDirs = MountDirs.open(join(mounts, 'views'))
   const sandboxes = new Sandboxes(
     { limits },
     {
-      ...{ store, records, codebases, snapshots, serial, runtimes, views, networks, mountDirs, instance, nowMs, log },
+      ...{
+        store,
+        records,
+        codebases,
+        snapshots,
+        serial,
+        quotas,
+        runtimes,
+        views,
+        networks,
+        mountDirs,
+        instance,
+        nowMs,
+        log,
+      },
       device: choice.device,
       silence: { answerMaxMs: limits.agentAnswerMaxMs, silenceMaxMs: limits.agentSilenceMaxMs },
       limits,
@@ -155,17 +175,14 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const filesystem = { ...choice, capabilities: CAPABILITIES[choice.device] }
 
   const tokens = new Tokens({ limits }, { records, nowMs })
-  const guesses = new Guesses(
-    { most: limits.maxWrongTokensPerMinute, windowMs: 60_000, maxNames: limits.maxConnections },
-    { nowMs },
-  )
-  const gate = new Gate({ tokens, guesses })
-  const guard = new Guard({ records, countCommand: () => undefined })
+  const guesses = new Windows({ windowMs: 60_000, maxNames: limits.maxConnections }, { nowMs })
+  const gate = new Gate(limits, { tokens, guesses })
+  const guard = new Guard({ records, countCommand: (owner) => quotas.countCommand(owner) })
   const grpc = new Grpc({ maxMessageBytes: limits.maxMessageBytes }, { gate, guard, log })
   const expired = unauthenticated('the token has expired', 'token_invalid')
   const cut = (tokenId: string, reason: Error) => grpc.calls.cut((id) => id === tokenId, reason)
   grpc.add(AccessService, accessService({ tokens, limits, cut }))
-  grpc.add(CodebaseService, codebaseService({ codebases, store, limits, nowMs }))
+  grpc.add(CodebaseService, codebaseService({ codebases, store, quotas, limits, nowMs }))
   grpc.add(
     SandboxService,
     sandboxService({

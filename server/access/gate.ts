@@ -1,8 +1,8 @@
 import type { Metadata } from '@grpc/grpc-js'
 import { CroftError } from '../errors/croft-error.ts'
 import { type Caller, unauthenticated } from './caller.ts'
-import type { Guesses } from './guesses.ts'
 import type { Tokens } from './tokens.ts'
+import type { Windows } from './windows.ts'
 
 /** A way in. */
 export interface Door {
@@ -13,7 +13,8 @@ export interface Door {
 
 export interface GateDependencies {
   readonly tokens: Tokens
-  readonly guesses: Guesses
+  /** Wrong tokens, by who sent them and which they were meant to be. */
+  readonly guesses: Windows
 }
 
 /** The only header that says who is calling, whatever else a request or a proxy before us sends. */
@@ -22,9 +23,11 @@ const BEARER = /^bearer ([\u0021-\u007e]{1,512})$/i
 
 /** Tells as whom a call is made. No text of its own has anything of a token in it. */
 export class Gate {
+  readonly #maxGuesses: number
   readonly #parts: GateDependencies
 
-  constructor(dependencies: GateDependencies) {
+  constructor(options: { maxWrongTokensPerMinute: number }, dependencies: GateDependencies) {
+    this.#maxGuesses = options.maxWrongTokensPerMinute
     this.#parts = dependencies
   }
 
@@ -46,7 +49,7 @@ export class Gate {
     const { record, id } = tokens.find(text)
     // Each token for itself: who guesses one does not shut out those who come from the same address with another.
     const guesser = `${from} ${id ?? ''}`
-    const waitMs = guesses.waitMs(guesser)
+    const waitMs = guesses.waitMs(guesser, this.#maxGuesses)
     if (waitMs > 0) {
       const text = `too many wrong tokens came from there: try again in ${Math.ceil(waitMs / 1000)} s`
       throw new CroftError('RESOURCE_EXHAUSTED', text, { reason: 'too_many_wrong_tokens' })

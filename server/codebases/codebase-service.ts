@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { list, lookup } from '../../fs-layer/store/lookup.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import type { CodebaseService, FileInfoSchema } from '../../proto/index.ts'
+import type { Quotas } from '../access/quotas.ts'
 import type { Handlers } from '../api/handlers.ts'
 import { timestampOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'
@@ -16,6 +17,7 @@ import { uploadFile } from './upload-file.ts'
 export interface CodebaseServiceDependencies {
   readonly codebases: Codebases
   readonly store: Store
+  readonly quotas: Pick<Quotas, 'check'>
   readonly limits: Limits
   readonly nowMs: () => number
 }

@@ -1,6 +1,7 @@
 import type { Root } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { type Caller, sees } from '../access/caller.ts'
+import type { Quotas } from '../access/quotas.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid, notFound } from '../errors/croft-error.ts'
@@ -14,6 +15,7 @@ export interface CodebasesDependencies {
   readonly store: Store
   readonly records: Records
   readonly serial: Serial
+  readonly quotas: Pick<Quotas, 'reserve'>
   readonly nowMs: () => number
 }
 
@@ -26,6 +28,7 @@ export class Codebases {
   readonly #store: Store
   readonly #records: Records
   readonly #serial: Serial
+  readonly #quotas: CodebasesDependencies['quotas']
   readonly #nowMs: () => number
   readonly #emptyRoot: string
 
@@ -35,17 +38,19 @@ export class Codebases {
     this.#store = dependencies.store
     this.#records = dependencies.records
     this.#serial = dependencies.serial
+    this.#quotas = dependencies.quotas
     this.#nowMs = dependencies.nowMs
   }
 
   /** With `root` unset, an empty one. */
   async create(name: string, ownerId: string, root = this.#emptyRoot): Promise<CodebaseRecord> {
     this.checkNew(name, ownerId)
+    using _ = this.#quotas.reserve(ownerId, { bytes: this.#store.rootSync(root).bytes })
     const now = this.#nowMs()
     const id = newId('cb')
     await this.#store.setRoots(codebaseRoots({ id, root }))
     const sequence = this.#records.codebases.nextSequence()
-    return this.#records.codebases.put({ id, sequence, name, ownerId, root, createdAtMs: now, updatedAtMs: now })
+    return await this.#records.codebases.put({ id, sequence, name, ownerId, root, createdAtMs: now, updatedAtMs: now })
   }
 
   /** Throws where a codebase of that name and owner could not be made. */
@@ -85,8 +90,10 @@ export class Codebases {
       const current = this.get(id)
       const root = await edit(current)
       if (root === current.root) return current
+      const bytes = this.#store.rootSync(root).bytes - this.rootOf(current).bytes
+      using _ = this.#quotas.reserve(current.ownerId, { bytes })
       await this.#store.setRoots(codebaseRoots({ id, root }))
-      return this.#records.codebases.put({ ...current, root, updatedAtMs: this.#nowMs() })
+      return await this.#records.codebases.put({ ...current, root, updatedAtMs: this.#nowMs() })
     })
   }
 

@@ -34,6 +34,11 @@ export class MissingBlobs implements AsyncDisposable {
     })
   }
 
+  /** Of all of them. */
+  get bytes(): number {
+    return [...this.#sizes.values()].reduce((total, size) => total + size, 0)
+  }
+
   hashes(): Hash[] {
     return [...this.#sizes.keys()]
   }

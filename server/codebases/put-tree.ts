@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { TreeBuilder } from '../../fs-layer/store/tree-builder.ts'
 import type { PutTreeRequest, PutTreeRequest_Start, PutTreeResponseSchema } from '../../proto/index.ts'
+import type { Quotas } from '../access/quotas.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { codebaseMessage } from './codebase-message.ts'
@@ -15,6 +16,7 @@ const MAX_HASHES_PER_MESSAGE = 16_384
 export interface PutTreeDependencies {
   readonly codebases: Codebases
   readonly store: Store
+  readonly quotas: Pick<Quotas, 'check'>
   readonly limits: Limits
 }
 
@@ -26,7 +28,7 @@ type Response = MessageInitShape<typeof PutTreeResponseSchema>
  */
 export async function* putTree(
   requests: AsyncIterable<PutTreeRequest>,
-  { codebases, store, limits }: PutTreeDependencies,
+  { codebases, store, quotas, limits }: PutTreeDependencies,
 ): AsyncGenerator<Response> {
   const stream = requests[Symbol.asyncIterator]()
   const start = await startOf(stream, codebases)
@@ -38,6 +40,9 @@ export async function* putTree(
     await addEntries(message.value.entries, { builder, missing, limits })
   }
 
+  // Before they are sent: what is refused at the end lies in the store all the same.
+  const owner = start.codebaseId === '' ? start.ownerId : codebases.get(start.codebaseId).ownerId
+  quotas.check(owner, { bytes: missing.bytes })
   yield* missingMessages(missing)
 
   for (let message = await next(stream); message.case !== 'finish'; message = await next(stream)) {

@@ -2,10 +2,19 @@ import { createHash } from 'node:crypto'
 import { replaceFile } from '../../fs-layer/store/edit.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import type { UploadChunk, UploadChunk_Metadata } from '../../proto/index.ts'
+import type { Quotas } from '../access/quotas.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { parseUploadPath } from '../files/view-path.ts'
 import type { Codebases } from './codebases.ts'
+
+export interface UploadFileDependencies {
+  readonly codebases: Codebases
+  readonly store: Store
+  readonly quotas: Pick<Quotas, 'check'>
+  readonly limits: Limits
+  readonly nowMs: () => number
+}
 
 export interface UploadedFile {
   readonly codebaseId: string
@@ -21,13 +30,15 @@ export interface UploadedFile {
  */
 export async function uploadFile(
   chunks: AsyncIterable<UploadChunk>,
-  { codebases, store, limits, nowMs }: { codebases: Codebases; store: Store; limits: Limits; nowMs: () => number },
+  { codebases, store, quotas, limits, nowMs }: UploadFileDependencies,
 ): Promise<UploadedFile> {
   const stream = chunks[Symbol.asyncIterator]()
   const metadata = await firstOf(stream)
   const path = parseUploadPath(metadata.filePath, 'metadata.file_path')
-  const { id: codebaseId } = codebases.get(metadata.codebaseId)
+  const { id: codebaseId, ownerId } = codebases.get(metadata.codebaseId)
   const size = sizeOf(metadata, limits)
+  // Before it is sent; a file that it replaces gives its room back only afterwards.
+  quotas.check(ownerId, { bytes: size })
   const mode = modeOf(metadata)
 
   const md5 = createHash('md5')

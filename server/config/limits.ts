@@ -50,6 +50,13 @@ export const limitsSchema = z.strictObject({
   maxExports: count(32),
   /** Arguments and variables of the configuration of one image. */
   maxImageConfigBytes: bytes(64 * KiB),
+  /** Of one owner, as `quotas` has for single ones; 0: no limit. The server's own user has none. */
+  maxSandboxesPerOwner: count(0, 0),
+  maxRunningPerOwner: count(0, 0),
+  maxSnapshotsPerOwner: count(0, 0),
+  /** Of codebases and snapshots, and what sandboxes may add, each whole, whatever they share. */
+  maxBytesPerOwner: bytes(0, 0),
+  maxCommandsPerMinutePerOwner: count(0, 0),
   maxTokens: count(10_000),
   /** From one address, for one token; more are refused until the minute is over, whatever they are. */
   maxWrongTokensPerMinute: count(20),

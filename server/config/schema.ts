@@ -62,6 +62,17 @@ const peerSchema = z
   })
   .refine(({ owner, role }) => owner !== '' || role === 'admin', { message: 'is missing', path: ['owner'] })
 
+const quota = z.int().min(0).optional()
+
+/** Of one owner, in the place of `limits.max…PerOwner`. 0: none. */
+const quotaSchema = z.strictObject({
+  sandboxes: quota,
+  running: quota,
+  snapshots: quota,
+  bytes: quota,
+  commandsPerMinute: quota,
+})
+
 /** What may stand in the file; what is absent has its default from `load.ts`. */
 export const configSchema = z.strictObject({
   dataDir: absolutePath,
@@ -94,6 +105,8 @@ export const configSchema = z.strictObject({
     .min(1)
     .max(86_400 * 24)
     .optional(),
+  /** By owner. */
+  quotas: z.record(z.string().min(1), quotaSchema).default({}),
   limits: limitsSchema.prefault({}),
 })
 

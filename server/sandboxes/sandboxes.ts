@@ -3,6 +3,7 @@ import type { Store } from '../../fs-layer/store/store.ts'
 import type { Runtime } from '../../runtimes/contract/runtime.ts'
 import { type Caller, sees } from '../access/caller.ts'
 import { ownerIn } from '../access/owner-of.ts'
+import type { Quotas } from '../access/quotas.ts'
 import type { Codebases } from '../codebases/codebases.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
@@ -26,6 +27,7 @@ export interface SandboxesDependencies extends LaunchDependencies {
   readonly codebases: Codebases
   readonly snapshots: Pick<Snapshots, 'get'>
   readonly serial: Serial
+  readonly quotas: Pick<Quotas, 'reserve' | 'bytesOfSandbox'>
   readonly runtimes: ReadonlyMap<string, Runtime>
   readonly nowMs: () => number
 }
@@ -111,10 +113,13 @@ export class Sandboxes implements AsyncDisposable {
   }
 
   async #make(count: number, spec: Omit<SandboxRecord, 'id' | 'sequence' | 'status' | 'createdAtMs'>) {
-    const { records, store, nowMs } = this.#parts
+    const { records, store, quotas, nowMs } = this.#parts
     if (records.sandboxes.size + count > this.#limits.maxSandboxes) {
       throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxSandboxes} sandboxes, which is the limit`)
     }
+    const { owner = '', quota } = spec
+    const bytes = count * quotas.bytesOfSandbox(owner, quota?.bytes)
+    using _ = quotas.reserve(owner, { sandboxes: count, bytes })
     const createdAtMs = nowMs()
     const made = Array.from({ length: count }, (): SandboxRecord => {
       const [id, sequence] = [newId('sb'), records.sandboxes.nextSequence()]
@@ -154,6 +159,7 @@ export class Sandboxes implements AsyncDisposable {
       if (runtime === undefined) {
         throw new CroftError('UNIMPLEMENTED', `this server has no runtime ${record.runtime}`, { field: 'runtime' })
       }
+      using _ = this.#parts.quotas.reserve(ownerIn(record, this.#parts.records), { running: 1 })
       let parts: Awaited<ReturnType<typeof launch>>
       try {
         parts = await launch(record, runtime, this.#parts)

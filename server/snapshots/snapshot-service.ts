@@ -45,7 +45,7 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
     createSnapshot: async ({ sandboxId, name, labels }, { signal }) => {
       const sandbox = sandboxes.get(sandboxId)
       const spec = { name, labels: parseLabels(labels, limits) }
-      snapshots.checkNew(name)
+      snapshots.checkNew(name, sandbox)
       return snapshotMessage(await snapshots.keep(sandbox, await foldSandbox(sandbox, signal, parts), spec))
     },
 

@@ -7,6 +7,9 @@ import type { SandboxRecord } from '../records/record-types.ts'
 import { Records } from '../records/records.ts'
 import { Snapshots } from './snapshots.ts'
 
+const OF = { codebaseId: 'cb_0123456789abcdef' }
+const NO_QUOTAS = { check: () => undefined, reserve: () => ({ [Symbol.dispose]: () => undefined }) }
+
 let temporary: TemporaryStore
 let records: Records
 let snapshots: Snapshots
@@ -16,7 +19,7 @@ beforeEach(async () => {
   records = await Records.open(`${temporary.scratch}/records`)
   const { store } = temporary
   const limits = limitsSchema.parse({ maxSnapshots: 2, maxNameBytes: 8 })
-  snapshots = new Snapshots({ limits }, { store, records, serial: new Serial(), nowMs: () => 1 })
+  snapshots = new Snapshots({ limits }, { store, records, serial: new Serial(), quotas: NO_QUOTAS, nowMs: () => 1 })
 })
 
 afterEach(async () => {
@@ -39,16 +42,16 @@ async function rootNames(): Promise<string[]> {
 it('there may be as many as the limit, and another when one is deleted', async () => {
   const { id } = await keep('one')
   await keep('two')
-  expect(() => snapshots.checkNew('three')).toThrow('which is the limit')
+  expect(() => snapshots.checkNew('three', OF)).toThrow('which is the limit')
   await expect(keep('three')).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
   await snapshots.delete(id)
   await keep('three')
 })
 
 it('a name may be as long as the limit, and is no control characters', () => {
-  snapshots.checkNew('x'.repeat(8))
-  expect(() => snapshots.checkNew('x'.repeat(9))).toThrow(/name/)
-  expect(() => snapshots.checkNew('a\nb')).toThrow(/name/)
+  snapshots.checkNew('x'.repeat(8), OF)
+  expect(() => snapshots.checkNew('x'.repeat(9), OF)).toThrow(/name/)
+  expect(() => snapshots.checkNew('a\nb', OF)).toThrow(/name/)
 })
 
 it('its version has a name in the store for as long as it is there', async () => {

@@ -2,6 +2,7 @@ import type { Folded } from '../../fs-layer/store/fold.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { type Caller, sees } from '../access/caller.ts'
 import { ownerIn } from '../access/owner-of.ts'
+import type { Quotas } from '../access/quotas.ts'
 import { checkText } from '../codebases/codebases.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
@@ -17,6 +18,7 @@ export interface SnapshotsDependencies {
   readonly store: Store
   readonly records: Records
   readonly serial: Serial
+  readonly quotas: Pick<Quotas, 'check' | 'reserve'>
   readonly nowMs: () => number
 }
 
@@ -41,9 +43,11 @@ export class Snapshots {
   }
 
   /** Throws where one of that name could not be kept: before the work is done. */
-  checkNew(name: string): void {
+  checkNew(name: string, of: Pick<SandboxRecord, 'owner' | 'codebaseId'>): void {
     checkText(name, 'name', this.#limits.maxNameBytes)
-    if (this.#parts.records.snapshots.size < this.#limits.maxSnapshots) return
+    const { quotas, records } = this.#parts
+    quotas.check(ownerIn(of, records), { snapshots: 1 })
+    if (records.snapshots.size < this.#limits.maxSnapshots) return
     throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxSnapshots} snapshots, which is the limit`)
   }
 
@@ -52,13 +56,14 @@ export class Snapshots {
     folded: Folded,
     spec: Pick<SnapshotRecord, 'name' | 'labels'>,
   ): Promise<SnapshotRecord> {
-    this.checkNew(spec.name)
-    const { store, records, nowMs } = this.#parts
+    this.checkNew(spec.name, of)
+    const { store, records, quotas, nowMs } = this.#parts
     const id = newId('snap')
     const { hash, root, skipped } = folded
     const origin = originOf(of)
     const owner = ownerIn(of, records)
     const source = { owner, sandboxId: of.id, codebaseId: of.codebaseId, base: of.base, origin, rules: of.rules }
+    using _ = quotas.reserve(owner, { snapshots: 1, bytes: root.bytes })
     const contents = { root: hash, bytes: root.bytes, files: root.files, skipped }
     const sequence = records.snapshots.nextSequence()
     const record: SnapshotRecord = { ...spec, ...source, ...contents, id, sequence, createdAtMs: nowMs() }
