@@ -18,11 +18,17 @@ export type RuntimeName = keyof typeof TYPES
 
 export const RUNTIME_NAMES = Object.keys(TYPES) as readonly RuntimeName[]
 
-export function runtimeToWire(name: RuntimeName | undefined): RuntimeType {
+/** In a request, `auto` too: the strongest that works on the server and can do what is asked for. */
+export type RuntimeChoice = RuntimeName | 'auto'
+
+export const RUNTIME_CHOICES: readonly RuntimeChoice[] = ['auto', ...RUNTIME_NAMES]
+
+export function runtimeToWire(name: RuntimeChoice | undefined): RuntimeType {
   if (name === undefined) return RuntimeType.UNSPECIFIED
+  if (name === 'auto') return RuntimeType.AUTO
   if (Object.hasOwn(TYPES, name)) return TYPES[name]
   throw new InvalidArgumentError(`There is no runtime ${JSON.stringify(name)}`, 'runtime', {
-    remedy: `Choose one of ${RUNTIME_NAMES.join(', ')}`,
+    remedy: `Choose one of ${RUNTIME_CHOICES.join(', ')}`,
   })
 }
 

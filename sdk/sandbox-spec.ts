@@ -4,7 +4,7 @@ import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
 import { type Resources, resourcesToWire } from './resources.ts'
 import { DEFAULT_PRESET, type Rules, rulesToWire } from './rules.ts'
-import { type RuntimeName, runtimeToWire } from './runtime-names.ts'
+import { type RuntimeChoice, runtimeToWire } from './runtime-names.ts'
 import { type SeccompProfile, seccompToWire } from './seccomp-profiles.ts'
 import type { ServerChoice } from './server.ts'
 
@@ -14,8 +14,11 @@ export interface SandboxOptions {
   readonly preset?: string | null
   /** Added after those of the preset, so that they win ties. */
   readonly permissions?: Rules
-  /** Default: the server's, which is bwrap. */
-  readonly runtime?: RuntimeName
+  /**
+   * Default: the server's, which is bwrap. `auto`: the strongest that works there and can do what is asked for; with an
+   * `image` an engine, else one that runs on the host's own `/usr`. `sandbox.info()` says which that is, and it stays so.
+   */
+  readonly runtime?: RuntimeChoice
   /** For `docker` and `podman`, which need one: a name that the engine has. Its `USER` and `ENTRYPOINT` are ignored. */
   readonly image?: string
   /** What is absent is not limited, but by the server. */

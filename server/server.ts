@@ -281,10 +281,14 @@ async function emptyRootOf(store: Store): Promise<string> {
   return hash
 }
 
-function defaultRuntimeOf({ defaultRuntime }: Config, runtimes: ReadonlyMap<RuntimeName, unknown>): RuntimeName {
+function defaultRuntimeOf(
+  { defaultRuntime }: Config,
+  runtimes: ReadonlyMap<RuntimeName, unknown>,
+): RuntimeName | 'auto' {
+  if (defaultRuntime === 'auto') return 'auto'
   const found = [...runtimes.keys()].find((name) => name === defaultRuntime)
   if (found !== undefined) return found
   throw new ConfigError(
-    `\`defaultRuntime\`: there is no runtime \`${defaultRuntime}\`: there are ${[...runtimes.keys()].join(', ')}`,
+    `\`defaultRuntime\`: there is no runtime \`${defaultRuntime}\`: there are auto, ${[...runtimes.keys()].join(', ')}`,
   )
 }

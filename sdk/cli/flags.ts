@@ -2,7 +2,7 @@ import { type Command, InvalidArgumentError } from 'commander'
 import type { RunOptions } from '../commands.ts'
 import { InvalidArgumentError as InvalidOptionError } from '../errors.ts'
 import type { Rule } from '../rules.ts'
-import { RUNTIME_NAMES, type RuntimeName } from '../runtime-names.ts'
+import { RUNTIME_CHOICES, type RuntimeChoice } from '../runtime-names.ts'
 import type { SandboxOptions } from '../sandbox-spec.ts'
 import { SECCOMP_PROFILES, type SeccompProfile } from '../seccomp-profiles.ts'
 import { parseDuration, parseEnvironment, parseLabel, parseList, parseRule } from './arguments.ts'
@@ -29,7 +29,7 @@ export function serverOption(options: ServerFlags): { server?: string } {
 export interface SpecFlags extends ServerFlags, ResourceFlags {
   readonly preset?: string
   readonly rule?: readonly Rule[]
-  readonly runtime?: RuntimeName
+  readonly runtime?: RuntimeChoice
   readonly image?: string
   readonly seccomp?: SeccompProfile
   readonly allow?: readonly string[]
@@ -45,7 +45,7 @@ export function withSpecFlags(command: Command): Command {
   return withResourceFlags(withServerFlags(command))
     .option('--preset <name>', 'rules to begin with; see `croft presets`, or "empty" (default: agent-safe)')
     .option('--rule <pattern=level>', 'add a rule: none, view, read or write, @priority; repeatable', parseRule)
-    .option('--runtime <name>', `one of ${RUNTIME_NAMES.join(', ')}`, parseRuntime)
+    .option('--runtime <name>', `one of ${RUNTIME_CHOICES.join(', ')}; auto is the strongest that works`, parseRuntime)
     .option('--image <name>', 'what docker and podman make the sandbox of; the engine must have it')
     .option('--seccomp <profile>', `which system calls it has: ${SECCOMP_PROFILES.join(', ')}`, parseSeccomp)
     .option(
@@ -118,8 +118,8 @@ export function runOptions(options: ExecFlags): Pick<RunOptions, 'env' | 'cwd' |
   }
 }
 
-function parseRuntime(text: string): RuntimeName {
-  const name = RUNTIME_NAMES.find((known) => known === text)
+function parseRuntime(text: string): RuntimeChoice {
+  const name = RUNTIME_CHOICES.find((known) => known === text)
   if (name === undefined) throw new InvalidArgumentError(`${JSON.stringify(text)} is no runtime`)
   return name
 }

@@ -89,7 +89,7 @@ export const configSchema = z.strictObject({
   firstToken: absolutePath.optional(),
   logLevel: z.enum(LOG_LEVELS).default('info'),
   logFormat: z.enum(['json', 'text']).default('json'),
-  /** For a sandbox that names none. */
+  /** For a sandbox that names none; `auto` is the strongest that works and can do what is asked for. */
   defaultRuntime: z.string().default('bwrap'),
   hostUids: hostUidsSchema.prefault({}),
   fs: fsSchema.prefault({}),

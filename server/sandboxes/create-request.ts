@@ -8,6 +8,7 @@ import {
   RuntimeType,
 } from '../../proto/index.ts'
 import type { Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import { needsImage } from '../../runtimes/contract/strength.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
@@ -15,6 +16,7 @@ import type { Networks } from '../network/networks.ts'
 import { type Network, parseNetwork } from '../network/parse-network.ts'
 import { checkId } from '../records/ids.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
+import { chooseRuntime } from './choose-runtime.ts'
 import { parseRules } from './permissions.ts'
 import { checkAbilities, parseResources, type SandboxLimits } from './resource-limits.ts'
 import { runtimeName } from './runtime-types.ts'
@@ -29,7 +31,7 @@ export interface CreateContext {
   readonly networks: Pick<Networks, 'checkAllowed'>
   readonly limits: Limits
   readonly presets: PresetRegistry
-  readonly defaultRuntime: RuntimeName
+  readonly defaultRuntime: RuntimeName | 'auto'
   readonly seccomp: SeccompName
   /** `undefined`: this server has no such runtime. */
   readonly probe: (runtime: RuntimeName) => Promise<Probe> | undefined
@@ -50,19 +52,23 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
 
   const network = parseNetwork(request.network, limits)
   context.networks.checkAllowed(network)
-  const runtime = parseRuntime(request.runtime, context.defaultRuntime)
-  const probe = await context.probe(runtime)
-  if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)
-  checkWishes({ image, resources, network }, runtime, probe, context.device)
+  const fits = (runtime: RuntimeName, probe: Probe) => {
+    checkWishes({ image, resources, network }, runtime, probe, context.device)
+    return { runtime, seccomp: parseSeccomp(request.seccomp, { least: context.seccomp, runtime, probe }) }
+  }
+  const wanted = parseRuntime(request.runtime, context.defaultRuntime)
+  const chosen =
+    wanted === 'auto'
+      ? await chooseRuntime({ image, probe: context.probe }, fits)
+      : fits(wanted, await probeOf(wanted, context))
 
   return {
     ...source,
     preset: request.preset,
     rules,
     labels,
-    runtime,
+    ...chosen,
     limits: resources,
-    seccomp: parseSeccomp(request.seccomp, { least: context.seccomp, runtime, probe }),
     quota: parseQuota(request.resources, limits),
     network,
     ...(image === '' ? {} : { image }),
@@ -76,8 +82,15 @@ function parseSource({ codebaseId, snapshotId }: CreateSandboxRequest) {
   return { codebaseId, snapshotId: checkId('snap', snapshotId, 'snapshot_id') }
 }
 
-function parseRuntime(type: RuntimeType, fallback: RuntimeName): RuntimeName {
+async function probeOf(runtime: RuntimeName, context: CreateContext): Promise<Probe> {
+  const probe = await context.probe(runtime)
+  if (probe === undefined) throw unsupported('runtime', `this server has no runtime ${runtime}`)
+  return probe
+}
+
+function parseRuntime(type: RuntimeType, fallback: RuntimeName | 'auto'): RuntimeName | 'auto' {
   if (type === RuntimeType.UNSPECIFIED) return fallback
+  if (type === RuntimeType.AUTO) return 'auto'
   const name = runtimeName(type)
   if (name === undefined) throw unsupported('runtime', `this server knows no runtime of the number ${type}`)
   return name
@@ -138,7 +151,7 @@ function checkWishes(
   probe: Probe,
   device: CreateContext['device'],
 ): void {
-  if (image === '' && (runtime === 'docker' || runtime === 'podman')) {
+  if (image === '' && needsImage(runtime)) {
     throw invalid('image', `is missing: name one that ${runtime} has`)
   }
   // Of a runtime that does not run here nothing is known; starting the sandbox says why.
