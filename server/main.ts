@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { writeSync } from 'node:fs'
+import { configCommand } from './config/config-command.ts'
 import { ConfigError } from './config/config-error.ts'
 import { type Flags, parseFlags, USAGE } from './config/flags.ts'
 import { loadConfig } from './config/load.ts'
@@ -18,6 +19,14 @@ process.stderr.on('error', () => undefined)
 process.exitCode = await run(process.argv.slice(2))
 
 async function run(args: readonly string[]): Promise<number> {
+  const surroundings = { uid: process.getuid?.() ?? 0, env: process.env }
+  if (args[0] === 'config') {
+    try {
+      return say(configCommand(args.slice(1), surroundings))
+    } catch (error) {
+      return fail(error, EXIT_FAILED, 'config')
+    }
+  }
   let flags: Flags
   try {
     flags = parseFlags(args)
@@ -30,7 +39,6 @@ async function run(args: readonly string[]): Promise<number> {
   let server: Server
   try {
     const { settings, configFile } = flags
-    const surroundings = { uid: process.getuid?.() ?? 0, env: process.env }
     const config = loadConfig({
       flags: settings,
       ...(configFile === undefined ? {} : { file: configFile }),
@@ -86,8 +94,8 @@ function say(text: string): number {
   return 0
 }
 
-function fail(error: unknown, exitCode: number): number {
+function fail(error: unknown, exitCode: number, command = 'serve'): number {
   const message = error instanceof ConfigError ? error.message : error instanceof Error ? error.stack : String(error)
-  process.stderr.write(`croft serve: ${message}\n`)
+  process.stderr.write(`croft ${command}: ${message}\n`)
   return exitCode
 }

@@ -32,6 +32,7 @@ export const probes = {
   'own-address': async () => (ownAddresses().some(isIPv4) ? undefined : 'this machine has a loop-back only'),
   git: () => trying('git', ['--version']),
   patch: () => trying('patch', ['--version']),
+  'systemd-analyze': () => trying('systemd-analyze', ['--version']),
   openssl: () => trying('openssl', ['version']),
   python3: () => trying('python3', ['--version']),
   slirp4netns: async () => {

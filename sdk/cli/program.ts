@@ -4,6 +4,7 @@ import { addKill, addLogs, addPs, addWait } from './commands/background.ts'
 import { addBench } from './commands/bench.ts'
 import { addChanges } from './commands/changes.ts'
 import { addCompletion } from './commands/completion.ts'
+import { addConfig } from './commands/config.ts'
 import { addCp } from './commands/cp.ts'
 import { addCreate } from './commands/create.ts'
 import { addDiff } from './commands/diff.ts'
@@ -65,6 +66,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addMount,
     addPresets,
     addServe,
+    addConfig,
     addToken,
     addDoctor,
     addBench,

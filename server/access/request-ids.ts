@@ -9,7 +9,8 @@ export interface RequestIds {
   readonly owners: { ownerId: string }[]
 }
 
-const KINDS: Readonly<Record<string, OwnedKind>> = {
+/** By the name of the field. */
+export const KINDS: Readonly<Record<string, OwnedKind>> = {
   codebase_id: 'cb',
   sandbox_id: 'sb',
   session_id: 'sess',

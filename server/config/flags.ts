@@ -1,5 +1,8 @@
 import { parseArgs } from 'node:util'
 import { ConfigError } from './config-error.ts'
+import { fromText, putAt, type Settings } from './from-text.ts'
+import { meant } from './nearest.ts'
+import { SETTINGS } from './settings.ts'
 
 export const USAGE = `Usage: croft serve [options]
 
@@ -30,6 +33,10 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
   --json               print one line of JSON on stdout when ready
   --ready-fd N         print it to this open descriptor instead
   --help, --version
+
+Every other setting of the file is a flag too, named as its path: --host-uids-first 200000,
+--docker-socket PATH. "croft config print" shows the settings in force, "croft config check" what
+is wrong with them.
 `
 
 export interface Flags {
@@ -39,7 +46,7 @@ export interface Flags {
   /** An open descriptor for the line that says the server is ready. */
   readonly readyFd?: number
   /** In the shape of the file. */
-  readonly settings: Record<string, unknown>
+  readonly settings: Settings
 }
 
 /** Throws a `ConfigError` naming the flag. `serve` as the first word is allowed. */
@@ -48,66 +55,52 @@ export function parseFlags(args: readonly string[]): Flags {
   const stray = positionals.find((word, index) => index > 0 || word !== 'serve')
   if (stray !== undefined) throw new ConfigError(`unexpected argument \`${stray}\``)
 
-  const settings: Record<string, unknown> = {}
-  if (values['data-dir'] !== undefined) settings['dataDir'] = values['data-dir']
-  if (values.socket !== undefined) settings['socket'] = values.socket
-  if (values.listen !== undefined) settings['listen'] = values.listen
-  const tls = { cert: values['tls-cert'], key: values['tls-key'], clientCa: values['tls-client-ca'] }
-  const given = Object.entries(tls).filter(([, file]) => file !== undefined)
-  if (given.length > 0) settings['tls'] = Object.fromEntries(given)
-  if (values['first-token'] !== undefined) settings['firstToken'] = values['first-token']
-  if (values['dangerously-let-anyone-in'] === true) settings['dangerouslyLetAnyoneIn'] = true
-  if (values['mount-dir'] !== undefined) settings['mountDir'] = values['mount-dir']
-  if (values['fs-device'] !== undefined) settings['fs'] = { device: values['fs-device'] }
-  if (values.seccomp !== undefined) settings['seccomp'] = values.seccomp
-  if (values.network !== undefined) settings['network'] = values.network
-  if (values['log-level'] !== undefined) settings['logLevel'] = values['log-level']
-  if (values['log-format'] !== undefined) settings['logFormat'] = values['log-format']
-  if (values['idle-exit'] !== undefined) settings['idleExitSeconds'] = wholeNumber('--idle-exit', values['idle-exit'])
-  if (values.limit !== undefined) settings['limits'] = Object.fromEntries(values.limit.map(limit))
+  const settings: Settings = {}
+  for (const { flag, path, kind } of SETTINGS) {
+    const value = values[flag]
+    if (typeof value === 'boolean') putAt(settings, path, value)
+    else if (typeof value === 'string') putAt(settings, path, fromText(value, kind, `--${flag}`))
+  }
+  if (typeof values['idle-exit'] === 'string') {
+    settings['idleExitSeconds'] = wholeNumber('--idle-exit', values['idle-exit'])
+  }
+  for (const [name, value] of ((values['limit'] ?? []) as string[]).map(limit)) putAt(settings, ['limits', name], value)
 
-  const readyFd = values['ready-fd'] === undefined ? undefined : wholeNumber('--ready-fd', values['ready-fd'])
+  const readyFd = typeof values['ready-fd'] === 'string' ? wholeNumber('--ready-fd', values['ready-fd']) : undefined
   return {
-    help: values.help === true,
-    version: values.version === true,
-    ...(values.config === undefined ? {} : { configFile: values.config }),
-    ...(readyFd !== undefined ? { readyFd } : values.json === true ? { readyFd: 1 } : {}),
+    help: values['help'] === true,
+    version: values['version'] === true,
+    ...(typeof values['config'] === 'string' ? { configFile: values['config'] } : {}),
+    ...(readyFd !== undefined ? { readyFd } : values['json'] === true ? { readyFd: 1 } : {}),
     settings,
   }
 }
 
+type Options = NonNullable<Parameters<typeof parseArgs>[0]>['options']
+
+/** One for each setting, and those that are none. */
+const OPTIONS: NonNullable<Options> = {
+  ...Object.fromEntries(
+    SETTINGS.map(({ flag, kind }) => [flag, { type: kind === 'switch' ? ('boolean' as const) : ('string' as const) }]),
+  ),
+  config: { type: 'string' },
+  'idle-exit': { type: 'string' },
+  limit: { type: 'string', multiple: true },
+  json: { type: 'boolean' },
+  'ready-fd': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+  version: { type: 'boolean' },
+}
+
 function parse(args: string[]) {
   try {
-    return parseArgs({
-      args,
-      strict: true,
-      allowPositionals: true,
-      options: {
-        config: { type: 'string' },
-        'data-dir': { type: 'string' },
-        socket: { type: 'string' },
-        listen: { type: 'string' },
-        'tls-cert': { type: 'string' },
-        'tls-key': { type: 'string' },
-        'tls-client-ca': { type: 'string' },
-        'first-token': { type: 'string' },
-        'dangerously-let-anyone-in': { type: 'boolean' },
-        'mount-dir': { type: 'string' },
-        'fs-device': { type: 'string' },
-        seccomp: { type: 'string' },
-        network: { type: 'string' },
-        'log-level': { type: 'string' },
-        'log-format': { type: 'string' },
-        'idle-exit': { type: 'string' },
-        limit: { type: 'string', multiple: true },
-        json: { type: 'boolean' },
-        'ready-fd': { type: 'string' },
-        help: { type: 'boolean', short: 'h' },
-        version: { type: 'boolean' },
-      },
-    })
+    return parseArgs({ args, strict: true, allowPositionals: true, options: OPTIONS })
   } catch (error) {
-    throw new ConfigError(error instanceof Error ? error.message : String(error))
+    const message = error instanceof Error ? error.message : String(error)
+    const unknown = /^Unknown option '--([^']+)'/.exec(message)?.[1]
+    if (unknown === undefined) throw new ConfigError(message)
+    const remedy = meant(unknown, Object.keys(OPTIONS), (flag) => `--${flag}`)
+    throw new ConfigError(`unknown option --${unknown}${remedy}`)
   }
 }
 

@@ -35,7 +35,7 @@ const listenSchema = z.string().transform((text, context): ListenAddress => {
   return z.NEVER
 })
 
-export const fsSchema = z.strictObject({
+const fsSchema = z.strictObject({
   /** How views are mounted: `auto` is `kernel` where that works, else `fuse-native`. */
   device: z.enum(['auto', 'kernel', 'fuse-native']).default('auto'),
 })

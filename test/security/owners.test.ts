@@ -1,9 +1,11 @@
 import type { DescMethod } from '@bufbuild/protobuf'
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { decisionOf } from '../../server/access/decisions.ts'
+import { KINDS } from '../../server/access/request-ids.ts'
 import { ask } from '../fixtures/ask.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir, type Wire } from '../fixtures/server-process.ts'
-import { idFieldsOf, METHODS } from '../fixtures/services.ts'
+import { type IdField, idFieldsOf, METHODS } from '../fixtures/services.ts'
 import { uploadFile } from '../fixtures/wire-codebase.ts'
 import { has, needs } from '../needs.ts'
 
@@ -74,29 +76,29 @@ function idFor(kind: string): { hers: string; nobodys: string } | undefined {
   }
 }
 
-/** Found within a sandbox; admins only; whom it is made for: each has a test of its own. */
-const OTHER_IDS = new Set(['command_id', 'token_id', 'owner_id'])
+const isOwned = ({ kind }: IdField) => idFor(kind) !== undefined
 
-const LISTS = new Set(['ListCodebases', 'ListSandboxes', 'ListSnapshots', 'ListTokens'])
+const OWNED = Object.keys(KINDS)
 
-/** They have nobody's id in their request. */
-const WITHOUT_IDS = new Set(['GetCaller', 'CreateToken', 'ListTokens', 'RevokeToken', 'RotateToken'])
-for (const name of ['CreateCodebase', 'ListCodebases', 'ListPresets', 'GetServerInfo']) WITHOUT_IDS.add(name)
+const kindsIn = (method: DescMethod) => new Set(idFieldsOf(method.input).map(({ kind }) => kind))
 
 const nameOf = ({ parent, name }: DescMethod) => `${parent.name}.${name}`
 
 describe("another owner's ids", () => {
-  const asked = METHODS.filter(({ name }) => !WITHOUT_IDS.has(name) && !LISTS.has(name))
+  const asked = METHODS.filter(
+    (method) => OWNED.some((kind) => kindsIn(method).has(kind)) && !decisionOf(method).filters,
+  )
 
-  it('are of kinds that this test knows', () => {
-    const kinds = new Set(METHODS.flatMap(({ input }) => idFieldsOf(input).map(({ kind }) => kind)))
-    expect([...kinds].filter((kind) => idFor(kind) === undefined && !OTHER_IDS.has(kind))).toEqual([])
+  it('are of kinds that this test knows, and every method has been decided about', () => {
+    expect(OWNED.filter((kind) => idFor(kind) === undefined)).toEqual([])
+    for (const method of METHODS) expect(decisionOf(method).needs).toBeDefined()
+    expect(asked.length).toBeGreaterThan(40)
   })
 
   it.each(asked.map((method) => [nameOf(method), method] as const))(
     'do not exist for %s: it is answered as for those that nobody has',
     async (_, method) => {
-      const fields = idFieldsOf(method.input).filter(({ kind }) => !OTHER_IDS.has(kind))
+      const fields = idFieldsOf(method.input).filter(isOwned)
       expect(fields).not.toEqual([])
       for (const { name, kind, requestWith } of fields) {
         const ids = idFor(kind)
@@ -188,10 +190,21 @@ describe('a read-only token', () => {
     ...['ListDirectory', 'WatchFiles', 'ListChanges', 'ExportSnapshot', 'GetSnapshot', 'ListSnapshots'],
     ...['Export', 'ListDifferences', 'GetPatch', 'GetAccessTrail', 'SuggestPolicy', 'GetNetworkTrail'],
   ])
-  const writes = METHODS.filter(({ name }) => !READS.has(name))
+  // A method that came later is as it is decided.
+  const writes = METHODS.filter((method) => !READS.has(method.name) && decisionOf(method).needs !== 'read')
+
+  it('can call these, and no other of those that there were when this was written', () => {
+    const WRITES =
+      'CreateCodebase DeleteCodebase UploadFiles PutTree CreateSandbox StartSandbox StopSandbox DestroySandbox Exec ' +
+      'ExecStream ExecInteractive CreateSession DestroySession SessionExec SessionExecStream SetPermissions ' +
+      'StartCommand SignalCommand WriteFile MakeDirectory RemoveFile RenameFile CreateSnapshot DeleteSnapshot ' +
+      'RestoreSnapshot PublishSnapshot ForkSandbox ExposePort ConnectPort CreateToken ListTokens RevokeToken RotateToken'
+    const names = writes.map(({ name }) => name)
+    expect(WRITES.split(' ').filter((name) => !names.includes(name))).toEqual([])
+  })
 
   it.each(writes.map((method) => [nameOf(method), method] as const))('cannot call %s', async (_, method) => {
-    const [first] = idFieldsOf(method.input).filter(({ kind }) => idFor(kind) !== undefined)
+    const [first] = idFieldsOf(method.input).filter(isOwned)
     const request = first === undefined ? {} : first.requestWith(idFor(first.kind)?.hers ?? '')
     const answer = await ask(address, method, request, { token: tokenOf('alice reads') })
     expect(answer).toMatchObject({ code: 'PERMISSION_DENIED', reason: 'role' })
