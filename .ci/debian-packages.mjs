@@ -36,6 +36,11 @@ export const debianPackages = [
   { name: 'docker.io', command: 'dockerd', reason: 'tests start a Docker of their own' },
   { name: 'podman', command: 'podman', reason: 'tests start a Podman of their own' },
   { name: 'runc', command: 'runc', reason: 'what that Podman runs containers with' },
+  {
+    name: 'docker-registry',
+    command: 'docker-registry',
+    reason: 'tests pull images that they made from a registry of their own',
+  },
   { name: 'ripgrep', command: 'rg', reason: 'the benchmark searches a view with it' },
 ]
 

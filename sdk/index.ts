@@ -26,6 +26,7 @@ export {
 export type { ExportOptions, ExportResult } from './export-snapshot.ts'
 export type { ExposedPort, ExposeOptions } from './expose.ts'
 export type { Entry, Files, ReadOptions, WriteOptions } from './files.ts'
+export type { ImageProgress, ImagePull } from './images.ts'
 export type { NetworkOutcome, NetworkUse } from './network-trail.ts'
 export type { Pty, PtyExit, PtyOptions } from './pty.ts'
 export type { Resources } from './resources.ts'

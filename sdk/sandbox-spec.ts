@@ -2,6 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type CreateSandboxRequestSchema, type NetworkPolicy, NetworkPolicy_Mode } from '../proto/index.ts'
 import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
+import { type ImageProgress, type ImagePull, pullToWire } from './images.ts'
 import { type Resources, resourcesToWire } from './resources.ts'
 import { DEFAULT_PRESET, type Rules, rulesToWire } from './rules.ts'
 import { type RuntimeChoice, runtimeToWire } from './runtime-names.ts'
@@ -19,8 +20,15 @@ export interface SandboxOptions {
    * `image` an engine, else one that runs on the host's own `/usr`. `sandbox.info()` says which that is, and it stays so.
    */
   readonly runtime?: RuntimeChoice
-  /** For `docker` and `podman`, which need one: a name that the engine has. Its `USER` and `ENTRYPOINT` are ignored. */
+  /**
+   * For `docker` and `podman`, which need one: a name as those have it, or `docker-archive:/…` or `oci-archive:/…` for a
+   * file of the server's host. Its `USER` and `ENTRYPOINT` are ignored.
+   */
   readonly image?: string
+  /** Whether it is taken from its registry. Default `missing`: where the engine has none of that name. */
+  readonly pull?: ImagePull
+  /** Told while the image is fetched. */
+  readonly onImage?: (progress: ImageProgress) => void
   /** What is absent is not limited, but by the server. */
   readonly resources?: Resources
   /**
@@ -59,6 +67,7 @@ export function createRequest(
     labels: { ...options.labels },
     runtime: runtimeToWire(options.runtime),
     image: options.image ?? '',
+    imagePull: pullToWire(options.pull),
     seccomp: seccompToWire(options.seccomp),
     start: options.start ?? true,
     ...(timeoutMs === undefined ? {} : { expiresIn: durationFrom(timeoutMs, 'timeoutMs') }),

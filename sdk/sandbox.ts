@@ -1,6 +1,5 @@
 import type { Writable } from 'node:stream'
 import { CodebaseService, SandboxService, SnapshotService, type Sandbox as WireSandbox } from '../proto/index.ts'
-import { throwIfAborted } from './abort.ts'
 import type { ApplyOptions, ApplyResult } from './apply/apply.ts'
 import { applySandbox } from './apply/apply-sandbox.ts'
 import type { AsOption } from './as.ts'
@@ -10,11 +9,13 @@ import { SharedConnection } from './client/shared-connection.ts'
 import type { CommandResult } from './command-output.ts'
 import { type Command, Commands, type RunOptions } from './commands.ts'
 import { type DiffOptions, listDifferences, patchStream } from './diff.ts'
-import { FailedPreconditionError, NotFoundError } from './errors.ts'
+import { FailedPreconditionError } from './errors.ts'
 import { type ArchiveOptions, archive } from './export.ts'
 import { type ExportOptions, type ExportResult, exportStream, exportTo } from './export-snapshot.ts'
 import { type ExposedPort, type ExposeOptions, expose } from './expose.ts'
 import { Files } from './files.ts'
+import { watchStart } from './images.ts'
+import { createSandbox, destroySandbox, unlessGone } from './make-sandbox.ts'
 import { type NetworkUse, readNetworkTrail } from './network-trail.ts'
 import { Pty, type PtyOptions } from './pty.ts'
 import { type Rules, rulesToWire } from './rules.ts'
@@ -344,9 +345,9 @@ export class Sandbox implements AsyncDisposable {
     return infoFromWire(await this.#connection.unary(SandboxService.method.stopSandbox, { sandboxId: this.id }))
   }
 
-  /** Rejects with `FailedPreconditionError` where it runs already. */
-  async start(): Promise<SandboxInfo> {
-    return infoFromWire(await this.#connection.unary(SandboxService.method.startSandbox, { sandboxId: this.id }))
+  /** Rejects with `FailedPreconditionError` where it runs already. `onImage` is told while its image is fetched. */
+  async start(options: Pick<SandboxOptions, 'onImage' | 'signal'> = {}): Promise<SandboxInfo> {
+    return infoFromWire(await watchStart(this.#connection, this.id, options))
   }
 
   /** Destroys it with all that it changed. One that is gone already is no error. */
@@ -385,28 +386,6 @@ async function withServer<T>(
   }
 }
 
-/**
- * Not cancelled half-way: whether the server had made it then, nobody could tell. It is waited for, and
- * destroyed where nobody wants it any more.
- */
-async function createSandbox(
-  connection: Connection,
-  source: Parameters<typeof createRequest>[0],
-  options: SandboxOptions,
-): Promise<WireSandbox> {
-  throwIfAborted(options.signal)
-  const sandbox = await connection.unary(SandboxService.method.createSandbox, createRequest(source, options))
-  if (options.signal?.aborted === true) {
-    await destroySandbox(connection, sandbox.id)
-    throwIfAborted(options.signal)
-  }
-  return sandbox
-}
-
-async function destroySandbox(connection: Connection, sandboxId: string): Promise<void> {
-  await unlessGone(connection.unary(SandboxService.method.destroySandbox, { sandboxId }))
-}
-
 async function deleteCodebase(connection: Connection, codebaseId: string): Promise<void> {
   await unlessGone(connection.unary(CodebaseService.method.deleteCodebase, { codebaseId }))
 }
@@ -417,14 +396,6 @@ async function deleteUnused(connection: Connection, codebaseId: string): Promise
     await deleteCodebase(connection, codebaseId)
   } catch (error) {
     if (!(error instanceof FailedPreconditionError)) throw error
-  }
-}
-
-async function unlessGone(call: Promise<unknown>): Promise<void> {
-  try {
-    await call
-  } catch (error) {
-    if (!(error instanceof NotFoundError)) throw error
   }
 }
 

@@ -119,10 +119,14 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   undo.add(() => views[Symbol.asyncDispose]())
 
   const mounts = mountsOf(config.dataDir, config.mountDir)
+  const images = {
+    archives: { roots: config.images.roots, maxImageBytes: limits.maxImageBytes },
+    limits: { imageMs: limits.imageMs },
+  }
   const runtimes = createRuntimes({
     bwrap: { stateDir: join(mounts, 'bwrap') },
-    docker: { socketPath: config.docker.socket, stateDir: join(mounts, 'docker') },
-    podman: { socketPath: config.podman.socket, stateDir: join(mounts, 'podman') },
+    docker: { socketPath: config.docker.socket, stateDir: join(mounts, 'docker'), ...images },
+    podman: { socketPath: config.podman.socket, stateDir: join(mounts, 'podman'), ...images },
   })
   const probes = new Probes(runtimes)
   const serial = new Serial()

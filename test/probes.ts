@@ -74,6 +74,8 @@ export const probes = {
   /** Tests start engines of their own, on images that they make. */
   docker: () => startable(['dockerd']),
   podman: () => startable(['podman', 'runc']),
+  /** One of the tests' own, on the loop-back, with images that they make. */
+  registry: () => trying('docker-registry', ['--version']),
 } satisfies Record<string, () => Promise<string | undefined>>
 
 async function startable(programs: readonly string[]): Promise<string | undefined> {

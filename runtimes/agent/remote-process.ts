@@ -149,7 +149,7 @@ export class RemoteProcess implements AgentProcess {
     if (this.#state !== 'starting') return 'a failed start of what has started'
     const { program, spec } = this.#options
     const what = { setup: `prepare ${program}`, cwd: `enter ${spec.cwd}`, exec: `start ${program}` }[stage]
-    this.#end(new AgentError('spawn', `cannot ${what}: ${errno}`, errno))
+    this.#end(new AgentError('spawn', `cannot ${what}: ${errno}`, errno, stage))
     this.#dependencies.over()
     return undefined
   }

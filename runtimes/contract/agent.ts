@@ -83,11 +83,14 @@ export class AgentError extends Error {
   readonly code: 'spawn' | 'connect' | 'protocol' | 'silent' | 'closed'
   /** For `spawn` and `connect`: `ENOENT`, `ECONNREFUSED`, … */
   readonly errno?: string
+  /** For `spawn`: what it was that failed; absent where the agent was not asked. */
+  readonly stage?: 'setup' | 'cwd' | 'exec'
 
-  constructor(code: AgentError['code'], message: string, errno?: string) {
+  constructor(code: AgentError['code'], message: string, errno?: string, stage?: AgentError['stage']) {
     super(message)
     this.name = 'AgentError'
     this.code = code
     if (errno !== undefined) this.errno = errno
+    if (stage !== undefined) this.stage = stage
   }
 }

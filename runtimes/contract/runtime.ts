@@ -52,11 +52,27 @@ export interface LaunchSpec {
   readonly scratchDir: string
   readonly hostname: string
   readonly image?: string
+  /** Whether an image is taken from its registry. Default: where the engine lacks it. */
+  readonly pull?: ImagePull
+  /** Told while the image is fetched. */
+  readonly onImage?: (progress: ImageProgress) => void
   readonly limits: Limits
   readonly network:
     | { readonly mode: 'off' }
     | { readonly mode: 'full' }
     | { readonly mode: 'allow-list'; readonly allow: readonly string[] }
+}
+
+export const IMAGE_PULLS = ['never', 'missing', 'always'] as const
+
+/** `always`: also where there is one of that name, which may have another content in its registry by now. */
+export type ImagePull = (typeof IMAGE_PULLS)[number]
+
+export interface ImageProgress {
+  readonly phase: 'pulling' | 'loading'
+  readonly bytes: number
+  /** As far as it is known by now: it grows as parts are found. */
+  readonly totalBytes: number
 }
 
 /** Absent: no limit. */
@@ -79,6 +95,8 @@ export interface Launched {
   readonly stream: Duplex
   /** What the image says of every command's variables; absent where there is no image. */
   readonly env?: Readonly<Record<string, string>>
+  /** Where commands begin that name no directory, as the image says, if it is there. Default: the view. */
+  readonly cwd?: string
   /** Resolves once, when the boundary has ended, with what it said (its last words on stderr). */
   readonly ended: Promise<Ended>
   /** Host process id of the boundary's outermost process, where there is one. */

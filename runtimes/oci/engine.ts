@@ -1,7 +1,10 @@
 import { Agent, request } from 'node:http'
+import type { Readable } from 'node:stream'
 import { json, text } from 'node:stream/consumers'
 import Docker, { type ContainerCreateOptions } from 'dockerode'
-import { RuntimeError } from '../contract/runtime.ts'
+import { type ImageProgress, RuntimeError } from '../contract/runtime.ts'
+import type { RegistryCredentials } from './credentials.ts'
+import { followFetch } from './fetch-progress.ts'
 import type { InspectedImage } from './image.ts'
 import type { OciLimits } from './limits.ts'
 import { INSTANCE_LABEL, SANDBOX_LABEL } from './plan.ts'
@@ -13,6 +16,11 @@ export interface EngineInfo {
   readonly memoryLimit: boolean
   readonly cpuLimit: boolean
   readonly pidsLimit: boolean
+}
+
+export interface FetchOptions {
+  readonly onProgress?: ((progress: ImageProgress) => void) | undefined
+  readonly signal?: AbortSignal | undefined
 }
 
 export interface Container {
@@ -77,6 +85,54 @@ export class Engine {
     return id
   }
 
+  /** From its registry; `tag` may be a digest. */
+  async pull(
+    { repository, tag }: { readonly repository: string; readonly tag: string },
+    credentials: RegistryCredentials | undefined,
+    options: FetchOptions,
+  ): Promise<void> {
+    const what = `pull ${repository}`
+    await this.#fetch(what, 'pulling', options, (abortSignal) =>
+      this.#docker.createImage(credentials ?? {}, { fromImage: repository, tag, abortSignal }),
+    )
+  }
+
+  /** Of an archive as `docker save` makes it. */
+  async load(archive: Readable, options: FetchOptions): Promise<void> {
+    await this.#fetch('load an image', 'loading', options, (abortSignal) =>
+      this.#docker.loadImage(archive as unknown as NodeJS.ReadableStream, { abortSignal } as object),
+    )
+  }
+
+  async #fetch(
+    what: string,
+    phase: ImageProgress['phase'],
+    { onProgress, signal }: FetchOptions,
+    begin: (signal: AbortSignal) => Promise<NodeJS.ReadableStream>,
+  ): Promise<void> {
+    signal?.throwIfAborted()
+    const work = async (overdue: AbortSignal) => {
+      const stop = signal === undefined ? overdue : AbortSignal.any([signal, overdue])
+      const lines = (await begin(stop)) as Readable
+      const onStop = () => lines.destroy(stop.reason instanceof Error ? stop.reason : new Error('aborted'))
+      stop.addEventListener('abort', onStop, { once: true })
+      try {
+        if (stop.aborted) onStop()
+        await followFetch(lines, phase, onProgress).catch((error: NodeJS.ErrnoException) => {
+          throw error.code === undefined ? this.#failed(`${this.#name} cannot ${what}: ${error.message}`, error) : error
+        })
+      } finally {
+        stop.removeEventListener('abort', onStop)
+      }
+    }
+    const { imageMs } = this.#limits
+    const remedy = 'raise the limit `imageMs`, or fetch it beforehand'
+    await this.#call(what, imageMs, work, remedy).catch((error: unknown) => {
+      signal?.throwIfAborted()
+      throw error
+    })
+  }
+
   async removeImage(id: string): Promise<void> {
     await this.#unlessMissing(
       this.#call('remove an image', this.#limits.removeMs, (abortSignal) =>
@@ -133,7 +189,12 @@ export class Engine {
     })
   }
 
-  async #call<T>(what: string, withinMs: number, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  async #call<T>(
+    what: string,
+    withinMs: number,
+    work: (signal: AbortSignal) => Promise<T>,
+    remedy = "look at the engine's log, and restart it",
+  ): Promise<T> {
     const overdue = new AbortController()
     let timer: NodeJS.Timeout | undefined
     // Beside the signal, which the package does not heed in every call.
@@ -150,7 +211,7 @@ export class Engine {
       throw new RuntimeError(
         'unavailable',
         this.#name,
-        `${this.#name} at ${this.#socketPath} did not ${what} within ${withinMs} ms: look at the engine's log, and restart it`,
+        `${this.#name} at ${this.#socketPath} did not ${what} within ${withinMs} ms: ${remedy}`,
         { cause: error },
       )
     } finally {

@@ -9,6 +9,8 @@ export interface Image {
   /** Where the image wants to be written to. */
   readonly volumes: readonly string[]
   readonly hasHealthcheck: boolean
+  /** WORKDIR; absent where the image has none. */
+  readonly cwd?: string
 }
 
 /** As engines answer; both leave out or null what is empty. */
@@ -18,6 +20,7 @@ export interface InspectedImage {
     readonly Env?: readonly string[] | null
     readonly Volumes?: Readonly<Record<string, unknown>> | null
     readonly Healthcheck?: unknown
+    readonly WorkingDir?: string | null
   } | null
 }
 
@@ -42,8 +45,19 @@ export function readImage(
     env: variables(lines),
     volumes: volumes.filter((path) => path !== workspace),
     hasHealthcheck: Boolean(config?.Healthcheck),
+    ...workdir(config?.WorkingDir ?? ''),
   }
 }
+
+/** Builders write `/` where nobody asked for any. */
+function workdir(path: string): { cwd?: string } {
+  const resolved = posix.resolve('/', path)
+  const isOne = resolved !== '/' && !path.includes('\0') && Buffer.byteLength(path) <= MAX_PATH_BYTES
+  return isOne ? { cwd: resolved } : {}
+}
+
+/** PATH_MAX without its NUL. */
+const MAX_PATH_BYTES = 4095
 
 const TAKEN = ['/.croft', '/proc', '/sys', '/dev']
 

@@ -13,6 +13,8 @@ export const OCI_LIMITS = {
   agentMs: 30_000,
   /** Until the processes of a container that was killed are gone. */
   deathMs: 10_000,
+  /** To fetch an image, from a registry or a file, all of it. */
+  imageMs: 30 * 60_000,
 } as const
 
 export type OciLimits = { readonly [name in keyof typeof OCI_LIMITS]: number }
@@ -21,3 +23,12 @@ export type OciLimits = { readonly [name in keyof typeof OCI_LIMITS]: number }
 export const MAX_IMAGE_ENV_BYTES = 64 << 10
 /** Places that an image says are to be written to. */
 export const MAX_IMAGE_VOLUMES = 16
+/** Of whose progress something is kept, and of which an archive may consist. Docker itself takes no more than 127. */
+export const MAX_IMAGE_LAYERS = 512
+/** One line of what an engine tells while it fetches. */
+export const MAX_FETCH_LINE_BYTES = 1 << 20
+export const CREDENTIAL_HELPER_MS = 10_000
+/** Members of an archive of an image; `docker save` writes three for each layer. */
+export const MAX_ARCHIVE_ENTRIES = 4_096
+/** Each of the descriptions in such an archive. */
+export const MAX_IMAGE_JSON_BYTES = 4 << 20

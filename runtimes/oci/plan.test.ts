@@ -49,7 +49,15 @@ describe('a plan for a container', () => {
     const volumes = ['/data', '/more', '/tmp', '/dev/shm']
     const { HostConfig } = planOci({ ...SPEC, limits: { memoryBytes: 1 << 26 } }, { ...IMAGE, volumes }, SOURCES)
     const tmpfs = HostConfig?.Tmpfs ?? {}
-    expect(Object.keys(tmpfs).toSorted()).toEqual(['/data', '/home/croft', '/more', '/run', '/tmp', '/var/tmp'])
+    expect(Object.keys(tmpfs).toSorted()).toEqual([
+      '/.croft',
+      '/data',
+      '/home/croft',
+      '/more',
+      '/run',
+      '/tmp',
+      '/var/tmp',
+    ])
     const sizes = Object.values(tmpfs).map((options) => Number(/size=(\d+)/.exec(String(options))?.[1]))
     const sum = sizes.reduce((total, size) => total + size, HostConfig?.ShmSize ?? 0)
     expect(sum).toBeLessThanOrEqual(0.9 * (1 << 26))

@@ -13,8 +13,9 @@ export interface OciSources {
   readonly resolvConf: string
 }
 
-const AGENT_INSIDE = '/.croft/agent'
-const SOCKET_INSIDE = '/.croft/socket'
+const OWN_DIR = '/.croft'
+const AGENT_INSIDE = `${OWN_DIR}/agent`
+const SOCKET_INSIDE = `${OWN_DIR}/socket`
 
 /** Who made a container, and for what: only one that has both is ever removed. */
 export const INSTANCE_LABEL = 'croft.instance'
@@ -101,13 +102,17 @@ function memory(
   const wanted = volumes.filter((path) => !Object.hasOwn(own, path) && path !== '/dev/shm')
   const sizes = { ...own, ...Object.fromEntries(wanted.map((path) => [path, small / wanted.length])) }
   return {
-    // Anybody inside is the one user there is; and not every engine gives a tmpfs an owner.
-    Tmpfs: Object.fromEntries(
-      Object.entries(sizes).map(([path, bytes]) => [
-        path,
-        `rw,exec,nosuid,nodev,mode=1777,size=${Math.max(4096, Math.floor(bytes))}`,
-      ]),
-    ),
+    Tmpfs: {
+      // Root's, so that nobody inside writes there. Docker now and then makes a place to mount on with no rights at all.
+      [OWN_DIR]: 'rw,noexec,nosuid,nodev,mode=755,size=65536',
+      // Anybody inside is the one user there is; and not every engine gives a tmpfs an owner.
+      ...Object.fromEntries(
+        Object.entries(sizes).map(([path, bytes]) => [
+          path,
+          `rw,exec,nosuid,nodev,mode=1777,size=${Math.max(4096, Math.floor(bytes))}`,
+        ]),
+      ),
+    },
     ShmSize: Math.floor(Math.min(SHM_BYTES, memoryBytes / 8)),
   }
 }

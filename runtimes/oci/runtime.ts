@@ -14,8 +14,11 @@ import {
 } from '../contract/runtime.ts'
 import { faultInSpec } from '../contract/spec.ts'
 import { canFilterSystemCalls } from '../seccomp/filter.ts'
+import type { ArchivePlaces } from './archive/image-archive.ts'
+import { dockerConfigPath } from './credentials.ts'
 import { Engine, type EngineInfo, type EngineName } from './engine.ts'
-import { type Image, readImage } from './image.ts'
+import type { Image } from './image.ts'
+import { obtainImage } from './images.ts'
 import { OCI_LIMITS, type OciLimits } from './limits.ts'
 import { type MeetingPlace, openMeetingPlace } from './meeting-place.ts'
 import { type OciSources, planOci } from './plan.ts'
@@ -31,6 +34,10 @@ export interface OciOptions {
   /** Default: where the build puts it. */
   readonly agentPath?: string
   readonly limits?: Partial<OciLimits>
+  /** Where archives of images may lie, and how large one may be. Default: nowhere. */
+  readonly archives?: ArchivePlaces
+  /** Default: this user's, as `docker login` writes it. */
+  readonly dockerConfig?: string
 }
 
 /** Docker and Podman, by the interface that both have. */
@@ -73,7 +80,15 @@ class OciRuntime implements Runtime {
     await this.#removeLeftovers()
     const lacking = unsupported(spec, capabilitiesOf(await this.#engineInfo()))
     if (lacking !== undefined) throw this.#error('unsupported', lacking)
-    const image = await this.#image(spec)
+    const image = await obtainImage(
+      spec,
+      {
+        runtime: this.name,
+        archives: this.#options.archives ?? NO_ARCHIVES,
+        dockerConfig: this.#options.dockerConfig ?? dockerConfigPath(),
+      },
+      { engine: this.#engine, signal },
+    )
     const name = `croft-${spec.instance}-${spec.sandboxId}-${randomBytes(4).toString('hex')}`
     const sources = await this.#sources(spec)
     const place = await this.#meetingPlace(sources.socket, spec)
@@ -113,18 +128,6 @@ class OciRuntime implements Runtime {
     }
   }
 
-  async #image({ image: name, workspace }: LaunchSpec): Promise<Image> {
-    if (name === undefined || name === '')
-      throw this.#error('image', `image is missing: name one that ${this.name} has`)
-    const found = await this.#engine.image(name)
-    if (found === undefined) {
-      throw this.#error('image', `image: ${this.name} has none of the name ${name}: ${this.name} pull ${name}`)
-    }
-    const image = readImage(found, workspace)
-    if ('fault' in image) throw this.#error('image', `image: ${name} cannot be used: ${image.fault}`)
-    return image
-  }
-
   async #sources({ scratchDir, hostname }: LaunchSpec): Promise<OciSources> {
     const [hosts, resolvConf] = [join(scratchDir, 'hosts'), join(scratchDir, 'resolv.conf')]
     await writeFile(hosts, `127.0.0.1 localhost ${hostname}\n::1 localhost\n`, { mode: 0o444 })
@@ -156,6 +159,7 @@ class OciRuntime implements Runtime {
     return {
       stream: running.stream,
       env: image.env,
+      ...(image.cwd === undefined ? {} : { cwd: image.cwd }),
       ended: running.ended,
       pid: running.pid,
       stop: () => running.stop(),
@@ -187,6 +191,8 @@ class OciRuntime implements Runtime {
     return new RuntimeError(code, this.name, message, { cause })
   }
 }
+
+const NO_ARCHIVES: ArchivePlaces = { roots: [], maxImageBytes: 0 }
 
 function capabilitiesOf({ memoryLimit, cpuLimit, pidsLimit }: EngineInfo): Capabilities {
   return {

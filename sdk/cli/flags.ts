@@ -1,6 +1,7 @@
-import { type Command, InvalidArgumentError } from 'commander'
+import { type Command, InvalidArgumentError, Option } from 'commander'
 import type { RunOptions } from '../commands.ts'
 import { InvalidArgumentError as InvalidOptionError } from '../errors.ts'
+import { IMAGE_PULLS, type ImagePull } from '../images.ts'
 import type { Rule } from '../rules.ts'
 import { RUNTIME_CHOICES, type RuntimeChoice } from '../runtime-names.ts'
 import type { SandboxOptions } from '../sandbox-spec.ts'
@@ -31,6 +32,7 @@ export interface SpecFlags extends ServerFlags, ResourceFlags {
   readonly rule?: readonly Rule[]
   readonly runtime?: RuntimeChoice
   readonly image?: string
+  readonly pull?: ImagePull
   readonly seccomp?: SeccompProfile
   readonly allow?: readonly string[]
   readonly network?: 'off' | 'full'
@@ -46,7 +48,15 @@ export function withSpecFlags(command: Command): Command {
     .option('--preset <name>', 'rules to begin with; see `croft presets`, or "empty" (default: agent-safe)')
     .option('--rule <pattern=level>', 'add a rule: none, view, read or write, @priority; repeatable', parseRule)
     .option('--runtime <name>', `one of ${RUNTIME_CHOICES.join(', ')}; auto is the strongest that works`, parseRuntime)
-    .option('--image <name>', 'what docker and podman make the sandbox of; the engine must have it')
+    .option(
+      '--image <name>',
+      "what docker and podman make the sandbox of: a name, or docker-archive:/FILE or oci-archive:/FILE on the server's host",
+    )
+    .addOption(
+      new Option('--pull <when>', 'take the image from its registry (default: where it is missing)').choices(
+        IMAGE_PULLS,
+      ),
+    )
     .option('--seccomp <profile>', `which system calls it has: ${SECCOMP_PROFILES.join(', ')}`, parseSeccomp)
     .option(
       '--allow <host>',
@@ -75,6 +85,7 @@ export function sandboxOptions(
     ...(options.rule === undefined ? {} : { permissions: options.rule }),
     ...(options.runtime === undefined ? {} : { runtime: options.runtime }),
     ...(options.image === undefined ? {} : { image: options.image }),
+    ...(options.pull === undefined ? {} : { pull: options.pull }),
     ...(resources === undefined ? {} : { resources }),
     ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
     ...(options.label === undefined ? {} : { labels: options.label }),

@@ -1,13 +1,23 @@
 import { Presets, SingleBar } from 'cli-progress'
 import type { ExportProgress } from '../export.ts'
+import type { ImageProgress } from '../images.ts'
 import type { UploadProgress } from '../upload/upload.ts'
 
-/** A bar on stderr for an upload; does nothing where that is no terminal, or with `quiet`. */
-export function uploadBar(quiet: boolean): { onProgress: (progress: UploadProgress) => void; stop: () => void } {
-  if (quiet || !process.stderr.isTTY) return { onProgress: () => undefined, stop: () => undefined }
+/**
+ * A bar on stderr for an upload, and after it for the image that is fetched; does nothing where that is no terminal, or
+ * with `quiet`.
+ */
+export function makingBar(quiet: boolean): {
+  onProgress: (progress: UploadProgress) => void
+  onImage: (progress: ImageProgress) => void
+  stop: () => void
+} {
+  if (quiet || !process.stderr.isTTY) {
+    return { onProgress: () => undefined, onImage: () => undefined, stop: () => undefined }
+  }
   const bar = new SingleBar(
     {
-      format: '{phase} [{bar}] {percentage}% {files} files',
+      format: '{phase} [{bar}] {percentage}% {what}',
       stream: process.stderr,
       clearOnComplete: true,
       hideCursor: true,
@@ -15,18 +25,20 @@ export function uploadBar(quiet: boolean): { onProgress: (progress: UploadProgre
     },
     Presets.rect,
   )
-  let phase: UploadProgress['phase'] | undefined
+  let phase: string | undefined
+  const show = (now: string, bytes: number, totalBytes: number, what: string) => {
+    const total = Math.max(totalBytes, 1)
+    if (now !== phase) {
+      bar.start(total, 0, { phase: now, what })
+      phase = now
+    }
+    bar.setTotal(total)
+    bar.update(Math.min(bytes, total), { phase: now, what })
+  }
   return {
-    onProgress(progress) {
-      const total = Math.max(progress.total?.bytes ?? 0, 1)
-      const payload = { phase: progress.phase, files: progress.files }
-      if (progress.phase !== phase) {
-        bar.start(total, 0, payload)
-        phase = progress.phase
-      }
-      bar.setTotal(total)
-      bar.update(Math.min(progress.bytes, total), payload)
-    },
+    onProgress: ({ phase: now, bytes, total, files }) => show(now, bytes, total?.bytes ?? 0, `${files} files`),
+    onImage: ({ phase: now, bytes, totalBytes }) =>
+      show(now, bytes, totalBytes, `of the image, ${Math.ceil(totalBytes / 2 ** 20)} MiB`),
     stop: () => bar.stop(),
   }
 }

@@ -67,6 +67,7 @@ const sandboxes: Decisions<typeof SandboxService> = {
   listPresets: READ,
   getStats: READ,
   watchStats: READ,
+  watchStart: WRITE,
 }
 
 const commands: Decisions<typeof CommandService> = {

@@ -32,11 +32,17 @@ beforeEach(() => {
     sandboxId: SANDBOX,
     hostUid: 0,
     limits: {},
+    cwd: '/workspace',
     launched: { oomKills: () => undefined } as Launched,
     view: {} as Lease,
   }
   const running = new Running(limits, { ...parts, agent: agent.agent })
-  const sandboxes = { get: (id: string) => ({ id }) as SandboxRecord, running: () => running, exists: () => exists }
+  const sandboxes = {
+    get: (id: string) => ({ id }) as SandboxRecord,
+    running: () => running,
+    exists: () => exists,
+    cwd: () => '/workspace',
+  }
   const log = createLog({ logLevel: 'error', logFormat: 'json' }, new PassThrough())
   commands = new BackgroundCommands({ limits }, { sandboxes, nowMs: () => nowMs, log })
 })

@@ -9,7 +9,7 @@ import type { Sandboxes } from '../sandboxes/sandboxes.ts'
 import { BackgroundCommand } from './background-command.ts'
 
 export interface BackgroundCommandsDependencies {
-  readonly sandboxes: Pick<Sandboxes, 'get' | 'running' | 'exists'>
+  readonly sandboxes: Pick<Sandboxes, 'get' | 'running' | 'exists' | 'cwd'>
   readonly nowMs: () => number
   readonly log: Logger
 }
@@ -29,8 +29,14 @@ export class BackgroundCommands {
   async start(request: ExecRequest | undefined, signal: AbortSignal): Promise<BackgroundCommand> {
     if (request === undefined) throw invalid('request', 'is missing')
     const limits = this.#limits
+    const { sandboxes } = this.#parts
     const defaultTimeoutMs = limits.execTimeoutMaxMs
-    const command = parseCommand(request, { limits, workspace: WORKSPACE, defaultTimeoutMs })
+    const command = parseCommand(request, {
+      limits,
+      workspace: WORKSPACE,
+      cwd: sandboxes.cwd(request.sandboxId),
+      defaultTimeoutMs,
+    })
     const running = this.#parts.sandboxes.running(request.sandboxId)
     const id = newId('cmd')
     const { sandboxId } = running

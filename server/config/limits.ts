@@ -64,6 +64,10 @@ export const limitsSchema = z.strictObject({
   tokenOverlapMaxMs: ms(7 * 24 * 60 * 60_000, 0),
   /** Names of codebases, owners, images, snapshots, tokens. */
   maxNameBytes: bytes(256),
+  /** To fetch the image of one sandbox, from a registry or a file. */
+  imageMs: ms(30 * 60_000),
+  /** What the layers of an archive may unpack to. What comes from a registry the engine does not count. */
+  maxImageBytes: bytes(32 * GiB),
   maxLabels: count(64, 0),
   maxLabelKeyBytes: bytes(128),
   maxLabelValueBytes: bytes(1 * KiB),

@@ -68,6 +68,15 @@ describe('where settings come from', () => {
     expect(() => loadConfig({ uid: 0, env: { CROFT_PODMAN_SOCKETS: '/x' } })).toThrow(/CROFT_PODMAN_SOCKETS/)
   })
 
+  it('no directory has images, unless one is named in each of them', () => {
+    expect(loadConfig({ uid: 0, env: {} }).images.roots).toEqual([])
+    const file = fileWith('images: { roots: [/srv/images] }')
+    expect(loadConfig({ uid: 0, env: {}, file }).images.roots).toEqual(['/srv/images'])
+    const env = { CROFT_IMAGES_ROOTS: '[/a, /b]' }
+    expect(loadConfig({ uid: 0, env, file }).images.roots).toEqual(['/a', '/b'])
+    expect(() => loadConfig({ uid: 0, env: { CROFT_IMAGES_ROOTS: '[a]' } })).toThrow(/`images.roots.0`/)
+  })
+
   it('an empty file changes nothing', () => {
     expect(loadConfig({ uid: 0, env: {}, file: fileWith('') })).toEqual(loadConfig({ uid: 0, env: {} }))
   })

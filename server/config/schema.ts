@@ -73,6 +73,11 @@ const quotaSchema = z.strictObject({
   commandsPerMinute: quota,
 })
 
+const imagesSchema = z.strictObject({
+  /** Directories of this host below which archives of images may be named; whoever may use the server may use all of them. */
+  roots: z.array(absolutePath).max(64).default([]),
+})
+
 /** What may stand in the file; what is absent has its default from `load.ts`. */
 export const configSchema = z.strictObject({
   dataDir: absolutePath,
@@ -95,6 +100,7 @@ export const configSchema = z.strictObject({
   fs: fsSchema.prefault({}),
   docker: engineSchema('/var/run/docker.sock').prefault({}),
   podman: engineSchema('/run/podman/podman.sock').prefault({}),
+  images: imagesSchema.prefault({}),
   /** Which system calls programs have, where a request names nothing; and no request may ask for less of a filter. */
   seccomp: z.enum(SECCOMP_NAMES).default('default'),
   /** The most that a request may ask for; one that asks for nothing has none. */

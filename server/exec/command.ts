@@ -22,6 +22,8 @@ export interface CommandContext {
   readonly limits: Limits
   /** Where the view stands inside. */
   readonly workspace: string
+  /** Where a command begins that names no directory. Default: there. */
+  readonly cwd?: string
   /** stdin comes while the command runs. */
   readonly liveInput?: boolean
   readonly terminal?: Terminal | undefined
@@ -32,7 +34,7 @@ export interface CommandContext {
 /** What a request asks to be run. Throws INVALID_ARGUMENT or UNIMPLEMENTED naming the field. */
 export function parseCommand(
   request: ExecRequest,
-  { limits, workspace, liveInput, terminal, defaultTimeoutMs }: CommandContext,
+  { limits, workspace, cwd = workspace, liveInput, terminal, defaultTimeoutMs }: CommandContext,
 ): Command {
   checkUser(request.user)
   const input = parseInput(request)
@@ -41,7 +43,7 @@ export function parseCommand(
     spec: {
       argv: parseArguments(request, limits),
       env: environment(request.env, { field: 'env', limits, terminal: terminal !== undefined }),
-      cwd: parseWorkdir(request.workdir, workspace),
+      cwd: request.workdir === '' ? cwd : parseWorkdir(request.workdir, workspace),
       ...(input !== undefined || (liveInput === true && terminal === undefined) ? { stdin: true } : {}),
       ...(terminal === undefined ? {} : { terminal }),
     },
@@ -96,7 +98,7 @@ function parseInput({ stdin, stdinBytes }: ExecRequest): Buffer | undefined {
 /** Resolved inside by whoever runs there: `..` leads nowhere that the command could not go by itself. */
 function parseWorkdir(workdir: string, workspace: string): string {
   if (workdir.includes('\0')) throw invalid('workdir', 'contains a NUL byte')
-  const path = workdir === '' ? workspace : posix.join(workdir.startsWith('/') ? '/' : workspace, workdir)
+  const path = posix.join(workdir.startsWith('/') ? '/' : workspace, workdir)
   if (Buffer.byteLength(path) > MAX_WORKDIR_BYTES) throw invalid('workdir', `is longer than ${MAX_WORKDIR_BYTES} bytes`)
   return path
 }

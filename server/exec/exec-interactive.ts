@@ -26,7 +26,13 @@ export async function* execInteractive(
   if (request === undefined) throw invalid('start.request', 'is missing')
   const running = find(request.sandboxId)
   const terminal = size === undefined ? undefined : terminalOf(size, 'start.terminal')
-  const command = parseCommand(request, { limits, workspace: WORKSPACE, liveInput: true, terminal })
+  const command = parseCommand(request, {
+    limits,
+    workspace: WORKSPACE,
+    cwd: running.parts.cwd,
+    liveInput: true,
+    terminal,
+  })
 
   let inputFailure: { readonly error: unknown } | undefined
   yield* execStream(running, command, {

@@ -1,7 +1,7 @@
 import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
-import type { LaunchSpec, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import type { ImagePull, LaunchSpec, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { RoleName } from '../access/caller.ts'
 import type { NetworkUse } from '../network/network-trail.ts'
@@ -41,6 +41,8 @@ export interface SandboxRecord extends RecordBase {
   readonly labels: Readonly<Record<string, string>>
   readonly runtime: RuntimeName
   readonly image?: string
+  /** Absent in records of before there was a choice: `missing`. */
+  readonly pull?: ImagePull
   /** As asked for. */
   readonly limits: SandboxLimits
   /** Absent in records of before there were quotas: none. */

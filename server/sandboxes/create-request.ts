@@ -4,10 +4,12 @@ import type { DeviceCapabilities } from '../../fs-layer/index.ts'
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
 import {
   type CreateSandboxRequest,
+  ImagePull as ImagePullMessage,
   type ResourceLimits as ResourceLimitsMessage,
   RuntimeType,
 } from '../../proto/index.ts'
-import type { Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
+import { parseImageName } from '../../runtimes/contract/image-name.ts'
+import type { ImagePull, Probe, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import { needsImage } from '../../runtimes/contract/strength.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { Limits } from '../config/limits.ts'
@@ -24,7 +26,17 @@ import { parseSeccomp } from './seccomp.ts'
 
 export type SandboxSpec = Pick<
   SandboxRecord,
-  'codebaseId' | 'preset' | 'rules' | 'labels' | 'runtime' | 'image' | 'limits' | 'quota' | 'seccomp' | 'network'
+  | 'codebaseId'
+  | 'preset'
+  | 'rules'
+  | 'labels'
+  | 'runtime'
+  | 'image'
+  | 'pull'
+  | 'limits'
+  | 'quota'
+  | 'seccomp'
+  | 'network'
 > & { readonly expiresInMs?: number /** Instead of a codebase. */; readonly snapshotId?: string }
 
 export interface CreateContext {
@@ -71,7 +83,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
     limits: resources,
     quota: parseQuota(request.resources, limits),
     network,
-    ...(image === '' ? {} : { image }),
+    ...(image === '' ? {} : { image, pull: parsePull(request.imagePull) }),
     ...(expiresInMs === undefined ? {} : { expiresInMs }),
   }
 }
@@ -115,9 +127,26 @@ export function parseLabels(labels: Readonly<Record<string, string>>, limits: Li
 function parseImage(image: string, limits: Limits): string {
   if (Buffer.byteLength(image) > limits.maxNameBytes)
     throw invalid('image', `is longer than ${limits.maxNameBytes} bytes`)
-  // As container engines have it; a leading `-` would be read as an option of their command lines.
-  if (image !== '' && !/^[a-zA-Z0-9][\w./:@-]*$/.test(image)) throw invalid('image', 'is no name of an image')
+  if (image !== '' && parseImageName(image) === undefined) {
+    throw invalid(
+      'image',
+      'is no name of an image: registry/name:tag, name@sha256:…, docker-archive:/… or oci-archive:/…',
+    )
+  }
   return image
+}
+
+const PULLS: Readonly<Partial<Record<ImagePullMessage, ImagePull>>> = {
+  [ImagePullMessage.UNSPECIFIED]: 'missing',
+  [ImagePullMessage.NEVER]: 'never',
+  [ImagePullMessage.MISSING]: 'missing',
+  [ImagePullMessage.ALWAYS]: 'always',
+}
+
+function parsePull(message: ImagePullMessage): ImagePull {
+  const pull = PULLS[message]
+  if (pull === undefined) throw unsupported('image_pull', `this server knows no way of the number ${message}`)
+  return pull
 }
 
 /** 0 is the value of a field that was not set: the server's default. */

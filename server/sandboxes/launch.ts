@@ -1,6 +1,7 @@
 import { type Bandwidth, CAPABILITIES, type HostDevice } from '../../fs-layer/index.ts'
 import { connectAgent } from '../../runtimes/agent/client.ts'
-import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import { type Agent, AgentError } from '../../runtimes/contract/agent.ts'
+import type { LaunchSpec, Runtime } from '../../runtimes/contract/runtime.ts'
 import { systemCallFilter } from '../../runtimes/seccomp/filter.ts'
 import { oneAtATime } from '../concurrency/one-at-a-time.ts'
 import { Undo } from '../concurrency/undo.ts'
@@ -16,6 +17,7 @@ import type { MountDirs } from './mount-dirs.ts'
 import type { Probes } from './probes.ts'
 import { bandwidthOf, limitsInForce, runtimeLimits } from './resource-limits.ts'
 import { type RunningParts, WORKSPACE } from './running.ts'
+import type { StartOptions } from './sandboxes.ts'
 import type { Views } from './views.ts'
 
 export interface LaunchDependencies {
@@ -42,6 +44,7 @@ export async function launch(
   sandbox: SandboxRecord,
   runtime: Runtime,
   { instance, views, device, mountDirs, hostUids, networks, silence, limits, probes, log }: LaunchDependencies,
+  { onImage, signal }: Pick<StartOptions, 'onImage' | 'signal'> = {},
 ): Promise<RunningParts> {
   const undo = new Undo()
   try {
@@ -64,7 +67,7 @@ export async function launch(
     if (isLimited(bandwidthOf(inForce))) await view.view.setBandwidth(bandwidthOf(inForce))
     const network = sandbox.network ?? { mode: 'off' }
     networks.checkAllowed(network)
-    const launched = await runtime.launch({
+    const spec: LaunchSpec = {
       sandboxId: sandbox.id,
       instance,
       viewPath: dirs.view,
@@ -73,10 +76,12 @@ export async function launch(
       hostGid,
       scratchDir: dirs.scratch,
       hostname: 'sandbox',
-      ...(sandbox.image === undefined ? {} : { image: sandbox.image }),
+      ...(sandbox.image === undefined ? {} : { image: sandbox.image, pull: sandbox.pull ?? 'missing' }),
+      ...(onImage === undefined ? {} : { onImage }),
       limits: runtimeLimits(inForce),
       network,
-    })
+    }
+    const launched = await runtime.launch(spec, signal)
     undo.add(() => launched.stop())
     // Sent before anything can be started.
     const agent = connectAgent(launched.stream, {
@@ -96,7 +101,8 @@ export async function launch(
     })
     undo.add(() => agent.close())
     if (network.mode === 'allow-list') await networks.attach(sandbox.id, agent, rulesOf(network.allow))
-    return { sandboxId: sandbox.id, hostUid, limits: inForce, launched, agent, view }
+    const cwd = (await isThere(agent, launched.cwd)) ?? WORKSPACE
+    return { sandboxId: sandbox.id, hostUid, limits: inForce, cwd, launched, agent, view }
   } catch (error) {
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error
@@ -130,6 +136,14 @@ export async function teardown(
   if (isLimited(bandwidthOf(limits))) undo.add(() => view.view.setBandwidth({}))
   await undo.run((err) => log.error({ err, sandbox: sandboxId }, 'cannot clean up after a sandbox'))
   return notDurable
+}
+
+/** The directory, where a command could begin in it. A directory is no program: nothing is started by this. */
+async function isThere(agent: Agent, cwd: string | undefined): Promise<string | undefined> {
+  if (cwd === undefined) return undefined
+  const error = await agent.spawn({ argv: ['/'], env: {}, cwd }).catch((reason: unknown) => reason)
+  if (error instanceof AgentError && error.code === 'spawn') return error.stage === 'exec' ? cwd : undefined
+  throw error
 }
 
 function isLimited(bandwidth: Bandwidth): boolean {

@@ -13,6 +13,8 @@ export interface RunningParts {
   readonly sandboxId: string
   readonly hostUid: number
   readonly limits: SandboxLimits
+  /** Where commands begin that name no directory. */
+  readonly cwd: string
   readonly launched: Launched
   readonly agent: Agent
   readonly view: Lease

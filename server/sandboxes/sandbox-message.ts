@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
-import { type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
+import { ImagePull, type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
 import { durationOf } from '../api/wire-time.ts'
 import { networkMessage } from '../network/parse-network.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
@@ -21,6 +21,7 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
     ...time('expiresAt', record.expiresAtMs),
     runtime: runtimeType(record.runtime),
     image: record.image ?? '',
+    imagePull: record.image === undefined ? ImagePull.UNSPECIFIED : PULLS[record.pull ?? 'missing'],
     resources: {
       memoryBytes: BigInt(limits.memoryBytes ?? 0),
       cpuQuota: BigInt(limits.cpuQuotaUs ?? 0),
@@ -55,6 +56,8 @@ function ioMessage({ ioReadBytesPerSecond, ioWriteBytesPerSecond }: SandboxRecor
     },
   }
 }
+
+const PULLS = { never: ImagePull.NEVER, missing: ImagePull.MISSING, always: ImagePull.ALWAYS } as const
 
 const STATUSES = {
   pending: SandboxStatus.PENDING,

@@ -17,6 +17,7 @@ import { sandboxMessage } from './sandbox-message.ts'
 import type { Sandboxes } from './sandboxes.ts'
 import { getStats, watchStats } from './stats.ts'
 import type { Views } from './views.ts'
+import { watchStart } from './watch-start.ts'
 
 export interface SandboxServiceDependencies {
   readonly sandboxes: Sandboxes
@@ -29,6 +30,7 @@ export interface SandboxServiceDependencies {
 
 export function sandboxService(dependencies: SandboxServiceDependencies): Handlers<typeof SandboxService> {
   const { sandboxes, sessions, views, presets, limits } = dependencies
+  const placeOf = (id: string) => ({ limits, workspace: WORKSPACE, cwd: sandboxes.cwd(id) })
   const statsWatches = new Watches(limits.maxStatsWatchesPerSandbox)
   return {
     createSandbox: async (request) => {
@@ -52,6 +54,8 @@ export function sandboxService(dependencies: SandboxServiceDependencies): Handle
 
     startSandbox: async ({ sandboxId }) => sandboxMessage(await sandboxes.start(sandboxId)),
 
+    watchStart: (request, { signal }) => watchStart(request, { sandboxes, signal }),
+
     stopSandbox: async ({ sandboxId }) => sandboxMessage(await sandboxes.stop(sandboxId)),
 
     destroySandbox: async ({ sandboxId }) => {
@@ -60,12 +64,12 @@ export function sandboxService(dependencies: SandboxServiceDependencies): Handle
     },
 
     exec: async (request, { signal }) => {
-      const command = parseCommand(request, { limits, workspace: WORKSPACE })
+      const command = parseCommand(request, placeOf(request.sandboxId))
       return exec(sandboxes.running(request.sandboxId), command, { limits, signal })
     },
 
     async *execStream(request, { signal }) {
-      const command = parseCommand(request, { limits, workspace: WORKSPACE })
+      const command = parseCommand(request, placeOf(request.sandboxId))
       const running = sandboxes.running(request.sandboxId)
       yield* execStream(running, command, { limits, signal, reportExit: request.reportExit })
     },

@@ -1,6 +1,6 @@
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
-import type { Runtime } from '../../runtimes/contract/runtime.ts'
+import type { ImageProgress, Runtime } from '../../runtimes/contract/runtime.ts'
 import { type Caller, sees } from '../access/caller.ts'
 import { ownerIn } from '../access/owner-of.ts'
 import type { Quotas } from '../access/quotas.ts'
@@ -18,7 +18,7 @@ import { namesOf, sandboxRoots } from '../records/root-names.ts'
 import type { Snapshots } from '../snapshots/snapshots.ts'
 import type { SandboxSpec } from './create-request.ts'
 import { type LaunchDependencies, launch, teardown } from './launch.ts'
-import { Running } from './running.ts'
+import { Running, WORKSPACE } from './running.ts'
 import { checkStartable, checkStoppable, type SandboxEvent, transition } from './transition.ts'
 
 export interface SandboxesDependencies extends LaunchDependencies {
@@ -32,6 +32,11 @@ export interface SandboxesDependencies extends LaunchDependencies {
   readonly nowMs: () => number
 }
 
+export interface StartOptions {
+  readonly onImage?: ((progress: ImageProgress) => void) | undefined
+  readonly signal?: AbortSignal | undefined
+}
+
 /**
  * Every sandbox and what becomes of it. What changes one runs in turn (`serial`, by its id), and its record is
  * on the disk before the change is answered.
@@ -40,6 +45,8 @@ export class Sandboxes implements AsyncDisposable {
   readonly #limits: Limits
   readonly #parts: SandboxesDependencies
   readonly #running = new Map<string, Running>()
+  /** Under way, or waiting for their turn. */
+  readonly #starts = new Map<string, Set<AbortController>>()
   #closing = false
 
   constructor(options: { limits: Limits }, dependencies: SandboxesDependencies) {
@@ -70,6 +77,11 @@ export class Sandboxes implements AsyncDisposable {
     const { status } = this.get(id)
     // On its way up or down: the record says `running`, but it cannot be used.
     throw notRunning(id, status === 'running' ? 'stopping' : status)
+  }
+
+  /** Where commands in it begin that name no directory; of one that does not run, where they mostly do. */
+  cwd(id: string): string {
+    return this.#running.get(id)?.parts.cwd ?? WORKSPACE
   }
 
   list(codebaseId: string, pageSize: number, pageToken: string, caller: Caller): Page<SandboxRecord> {
@@ -151,7 +163,21 @@ export class Sandboxes implements AsyncDisposable {
     })
   }
 
-  start(id: string): Promise<SandboxRecord> {
+  /** Given up when it is destroyed meanwhile, or `signal` aborts: fetching an image may take long. */
+  async start(id: string, { onImage, signal }: StartOptions = {}): Promise<SandboxRecord> {
+    const given = new AbortController()
+    const all = signal === undefined ? given.signal : AbortSignal.any([given.signal, signal])
+    const starts = this.#starts.get(id) ?? new Set()
+    this.#starts.set(id, starts.add(given))
+    try {
+      return await this.#start(id, { onImage, signal: all })
+    } finally {
+      starts.delete(given)
+      if (starts.size === 0) this.#starts.delete(id)
+    }
+  }
+
+  #start(id: string, options: StartOptions): Promise<SandboxRecord> {
     return this.#inTurn(id, async (record) => {
       checkStartable(record)
       if (this.#closing) throw new CroftError('UNAVAILABLE', 'the server is stopping', { reason: 'stopping' })
@@ -162,7 +188,8 @@ export class Sandboxes implements AsyncDisposable {
       using _ = this.#parts.quotas.reserve(ownerIn(record, this.#parts.records), { running: 1 })
       let parts: Awaited<ReturnType<typeof launch>>
       try {
-        parts = await launch(record, runtime, this.#parts)
+        options.signal?.throwIfAborted()
+        parts = await launch(record, runtime, this.#parts, options)
       } catch (error) {
         await this.#change(record, { type: 'failed', reason: `could not start: ${reasonOf(error)}` })
         throw error
@@ -192,6 +219,7 @@ export class Sandboxes implements AsyncDisposable {
   }
 
   destroy(id: string): Promise<void> {
+    this.#giveUpStarting(id, 'destroyed')
     return this.#inTurn(id, async (record) => {
       const running = this.#running.get(id)
       if (running !== undefined) await this.#end(running)
@@ -235,11 +263,17 @@ export class Sandboxes implements AsyncDisposable {
   /** Stops all that run, side by side; their records say `stopped`. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#closing = true
+    for (const id of this.#starts.keys()) this.#giveUpStarting(id, 'stopped with the server')
     await this.#parts.serial.idle()
     const stops = [...this.#running.keys()].map((id) =>
       this.stop(id).catch((err: unknown) => this.#parts.log.error({ err, sandbox: id }, 'cannot stop a sandbox')),
     )
     await Promise.all(stops)
+  }
+
+  #giveUpStarting(id: string, why: string): void {
+    const reason = new CroftError('ABORTED', `sandbox ${id} was ${why} while it started`, { reason: 'start_given_up' })
+    for (const start of this.#starts.get(id) ?? []) start.abort(reason)
   }
 
   #inTurn<T>(id: string, work: (record: SandboxRecord) => Promise<T>): Promise<T> {

@@ -42,7 +42,7 @@ export class Sessions {
     const running = sandboxes.running(sandboxId)
     this.#checkRoom(running)
 
-    const { shell, path } = await startShell(running.agent, wanted, variables, this.#limits)
+    const { shell, path } = await startShell(running, wanted, variables, this.#limits)
     const id = newId('sess')
     this.#open.set(id, { shell, running })
     // Whatever ends it, a killed shell or the end of the sandbox: its record says so before that end is answered.

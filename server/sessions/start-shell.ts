@@ -1,15 +1,14 @@
 import { openShell, type Shell, ShellError } from '../../runtimes/agent/shell.ts'
-import type { Agent } from '../../runtimes/contract/agent.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid, printable } from '../errors/croft-error.ts'
-import { WORKSPACE } from '../sandboxes/running.ts'
+import type { Running } from '../sandboxes/running.ts'
 
 /** For whoever names none: the first that is there. */
 const DEFAULT_SHELLS = ['/bin/bash', '/bin/sh']
 
 /** `wanted` empty: bash where there is one, else sh. Throws INVALID_ARGUMENT naming `shell` where it is no shell. */
 export async function startShell(
-  agent: Agent,
+  { agent, parts: { cwd } }: Running,
   wanted: string,
   env: Readonly<Record<string, string>>,
   limits: Limits,
@@ -20,7 +19,7 @@ export async function startShell(
       const options = {
         shell: path,
         env: { ...env, SHELL: path },
-        cwd: WORKSPACE,
+        cwd,
         endTimeoutMs: limits.agentAnswerMaxMs,
       }
       return { path, shell: await openShell(agent, options) }

@@ -50,12 +50,13 @@ describe.each(['docker', 'podman'] as const)('a program in a container of %s', (
     const mounts = (await sh(agent, 'cat /proc/self/mountinfo')).stdout.toString().split('\n').filter(Boolean)
     const targets = mounts.map((line) => line.split(' ')[4] ?? '')
     const ours = ['/.croft/agent', '/.croft/socket', '/etc/hosts', '/etc/resolv.conf', '/workspace']
-    const memory = ['/', '/dev', '/home/croft', '/proc', '/run', '/sys', '/tmp', '/var/tmp']
+    const memory = ['/', '/.croft', '/dev', '/home/croft', '/proc', '/run', '/sys', '/tmp', '/var/tmp']
     const engines = ['/etc/hostname', '/etc/passwd', '/etc/group', '/run/.containerenv', '/run/secrets']
     const unknown = targets.filter(
       (target) => ![...ours, ...memory, ...engines].includes(target) && !/^\/(dev|proc|sys)\//.test(target),
     )
     expect(unknown).toEqual([])
+    expect((await sh(agent, 'touch /.croft/x')).stderr.toString()).toContain('ermission denied')
     const found = await sh(
       agent,
       'ls /run /var/run 2>/dev/null; for s in docker podman containerd; do ls -R / 2>/dev/null | head -5000 | grep "^$s.*sock"; done',

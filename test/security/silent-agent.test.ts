@@ -95,7 +95,7 @@ describe('an agent that answers each ping and lies by silence', () => {
       else more(frame, scripted.say)
     })
     const launched = { oomKills: () => undefined } as Launched
-    const parts = { sandboxId: 'sb_0', hostUid: 0, limits: {}, launched, view: {} as Lease }
+    const parts = { sandboxId: 'sb_0', hostUid: 0, limits: {}, cwd: '/', launched, view: {} as Lease }
     return { ...scripted, running: new Running(limits, { ...parts, agent: scripted.agent }) }
   }
 

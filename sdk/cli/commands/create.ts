@@ -4,7 +4,7 @@ import { Sandbox } from '../../sandbox.ts'
 import { parseDuration } from '../arguments.ts'
 import { type SpecFlags, sandboxOptions, withSpecFlags } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
-import { uploadBar } from '../progress.ts'
+import { makingBar } from '../progress.ts'
 import { printJson } from '../report.ts'
 
 interface CreateFlags extends SpecFlags {
@@ -51,8 +51,12 @@ async function create(dir: string | undefined, flags: CreateFlags, signal: Abort
   if ([dir, flags.codebase, flags.snapshot].filter((source) => source !== undefined).length !== 1) {
     throw new InvalidArgumentError('Give one of a folder, --codebase and --snapshot', 'dir')
   }
-  if (flags.snapshot !== undefined) return await Sandbox.create({ ...options, snapshot: flags.snapshot })
-  if (flags.codebase !== undefined) return await Sandbox.create({ ...options, codebase: flags.codebase })
-  const bar = uploadBar(flags.json === true)
-  return await Sandbox.fromLocal(dir ?? '.', { ...options, onProgress: bar.onProgress }).finally(bar.stop)
+  const { stop, ...bar } = makingBar(flags.json === true)
+  const made =
+    flags.snapshot !== undefined
+      ? Sandbox.create({ ...options, onImage: bar.onImage, snapshot: flags.snapshot })
+      : flags.codebase !== undefined
+        ? Sandbox.create({ ...options, onImage: bar.onImage, codebase: flags.codebase })
+        : Sandbox.fromLocal(dir ?? '.', { ...options, ...bar })
+  return await made.finally(stop)
 }

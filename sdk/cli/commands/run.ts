@@ -6,7 +6,7 @@ import { Sandbox } from '../../sandbox.ts'
 import { EXIT_HELP } from '../exit-codes.ts'
 import { type ExecFlags, runOptions, type SpecFlags, sandboxOptions, withExecFlags, withSpecFlags } from '../flags.ts'
 import { interruptible } from '../interrupt.ts'
-import { uploadBar } from '../progress.ts'
+import { makingBar } from '../progress.ts'
 import { printJson } from '../report.ts'
 import { attach, pipedStdin, terminalEnvironment, terminalSize, writeErr, writeOut } from '../terminal.ts'
 
@@ -86,11 +86,12 @@ export function resultForJson(result: CommandResult): Record<string, unknown> {
 
 async function run(dir: string, words: readonly string[], flags: RunFlags, signal: AbortSignal): Promise<number> {
   const command = commandOf(words, flags)
-  const bar = uploadBar(flags.json === true)
+  const bar = makingBar(flags.json === true)
   const sandbox = await Sandbox.fromLocal(dir, {
     ...sandboxOptions(flags),
     signal,
     onProgress: bar.onProgress,
+    onImage: bar.onImage,
     onSkip: (path, kind) => process.stderr.write(`croft: left out ${path}: it is a ${kind}\n`),
   }).finally(bar.stop)
   try {

@@ -16,7 +16,95 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/sandbox.proto.
  */
 export const file_sandbox_v1_sandbox: GenFile = /*@__PURE__*/
-  fileDesc("ChhzYW5kYm94L3YxL3NhbmRib3gucHJvdG8SCnNhbmRib3gudjEiyQIKDlJlc291cmNlTGltaXRzEhQKDG1lbW9yeV9ieXRlcxgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxISCgpwaWRzX2xpbWl0GAQgASgDEhIKCmRpc2tfYnl0ZXMYZCABKAMSDgoGaW5vZGVzGGUgASgDEhIKCmZpbGVfYnl0ZXMYZiABKAMSEQoJdG1wX2J5dGVzGGcgASgDEhIKCm9wZW5fZmlsZXMYaCABKAMSFAoMb3V0cHV0X2J5dGVzGGkgASgDEisKCHJ1bl90aW1lGGogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGNvbW1hbmRzGGsgASgDEhAKCHNlc3Npb25zGGwgASgDEiAKAmlvGG0gASgLMhQuc2FuZGJveC52MS5Jb0xpbWl0cyJJCghJb0xpbWl0cxIdChVyZWFkX2J5dGVzX3Blcl9zZWNvbmQYASABKAMSHgoWd3JpdGVfYnl0ZXNfcGVyX3NlY29uZBgCIAEoAyIyCgxTYW5kYm94VXNhZ2USEgoKZGlza19ieXRlcxgBIAEoAxIOCgZpbm9kZXMYAiABKAMiJQoPR2V0VXNhZ2VSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiJQoPR2V0U3RhdHNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiVAoRV2F0Y2hTdGF0c1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKOBQoMU2FuZGJveFN0YXRzEhIKCnNhbmRib3hfaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhkKDG1lbW9yeV9ieXRlcxgDIAEoA0gAiAEBEh4KEW1lbW9yeV9wZWFrX2J5dGVzGAQgASgDSAGIAQESHwoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgDSAKIAQESFgoJb29tX2tpbGxzGAYgASgDSAOIAQESKwoIY3B1X3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdGhyb3R0bGVkX3BlcmlvZHMYCCABKANIBIgBARIxCg50aHJvdHRsZWRfdGltZRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCglwcm9jZXNzZXMYCiABKANIBYgBARIcCg9wcm9jZXNzZXNfbGltaXQYCyABKANIBogBARISCgpkaXNrX2J5dGVzGAwgASgDEh0KEGRpc2tfbGltaXRfYnl0ZXMYDSABKANIB4gBARIOCgZpbm9kZXMYDiABKAMSGQoMaW5vZGVzX2xpbWl0GA8gASgDSAiIAQESEAoIY29tbWFuZHMYECABKAVCDwoNX21lbW9yeV9ieXRlc0IUChJfbWVtb3J5X3BlYWtfYnl0ZXNCFQoTX21lbW9yeV9saW1pdF9ieXRlc0IMCgpfb29tX2tpbGxzQhQKEl90aHJvdHRsZWRfcGVyaW9kc0IMCgpfcHJvY2Vzc2VzQhIKEF9wcm9jZXNzZXNfbGltaXRCEwoRX2Rpc2tfbGltaXRfYnl0ZXNCDwoNX2lub2Rlc19saW1pdCKVBQoHU2FuZGJveBIKCgJpZBgBIAEoCRITCgtjb2RlYmFzZV9pZBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSKQoGc3RhdHVzGAQgASgOMhkuc2FuZGJveC52MS5TYW5kYm94U3RhdHVzEi8KBmxhYmVscxgFIAMoCzIfLnNhbmRib3gudjEuU2FuZGJveC5MYWJlbHNFbnRyeRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdG9wcGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdydW50aW1lGAogASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRINCgVpbWFnZRgLIAEoCRItCglyZXNvdXJjZXMYDCABKAsyGi5zYW5kYm94LnYxLlJlc291cmNlTGltaXRzEg4KBnByZXNldBhkIAEoCRINCgVlcnJvchhlIAEoCRIWCg5iYXNlX3Jvb3RfaGFzaBhmIAEoDBIPCgdzZWNjb21wGG4gASgJEioKB25ldHdvcmsYeCABKAsyGS5zYW5kYm94LnYxLk5ldHdvcmtQb2xpY3kSEQoIb3duZXJfaWQYrAIgASgJGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEi0gMKFENyZWF0ZVNhbmRib3hSZXF1ZXN0EhMKC2NvZGViYXNlX2lkGAEgASgJEi8KC3Blcm1pc3Npb25zGAIgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZRItCgpleHBpcmVzX2luGAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEjwKBmxhYmVscxgEIAMoCzIsLnNhbmRib3gudjEuQ3JlYXRlU2FuZGJveFJlcXVlc3QuTGFiZWxzRW50cnkSKAoHcnVudGltZRgFIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSDQoFaW1hZ2UYBiABKAkSLQoJcmVzb3VyY2VzGAcgASgLMhouc2FuZGJveC52MS5SZXNvdXJjZUxpbWl0cxIOCgZwcmVzZXQYZCABKAkSDQoFc3RhcnQYZSABKAgSKgoHbmV0d29yaxhmIAEoCzIZLnNhbmRib3gudjEuTmV0d29ya1BvbGljeRIPCgdzZWNjb21wGG4gASgJEhQKC3NuYXBzaG90X2lkGMgBIAEoCRotCgtMYWJlbHNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIpwBCg1OZXR3b3JrUG9saWN5EiwKBG1vZGUYASABKA4yHi5zYW5kYm94LnYxLk5ldHdvcmtQb2xpY3kuTW9kZRINCgVhbGxvdxgCIAMoCSJOCgRNb2RlEhQKEE1PREVfVU5TUEVDSUZJRUQQABIMCghNT0RFX09GRhABEhMKD01PREVfQUxMT1dfTElTVBACEg0KCU1PREVfRlVMTBADIicKEUdldFNhbmRib3hSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiUgoUTGlzdFNhbmRib3hlc1JlcXVlc3QSEwoLY29kZWJhc2VfaWQYASABKAkSEQoJcGFnZV9zaXplGAIgASgFEhIKCnBhZ2VfdG9rZW4YAyABKAkiWAoVTGlzdFNhbmRib3hlc1Jlc3BvbnNlEiYKCXNhbmRib3hlcxgBIAMoCzITLnNhbmRib3gudjEuU2FuZGJveBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiKQoTU3RhcnRTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIigKElN0b3BTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIisKFURlc3Ryb3lTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIqACCgtFeGVjUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDQoFc3RkaW4YAyABKAkSLQoDZW52GAQgAygLMiAuc2FuZGJveC52MS5FeGVjUmVxdWVzdC5FbnZFbnRyeRIPCgd3b3JrZGlyGAUgASgJEioKB3RpbWVvdXQYBiABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SDAoEYXJndhhkIAMoDBITCgtzdGRpbl9ieXRlcxhlIAEoDBITCgtyZXBvcnRfZXhpdBhmIAEoCBINCgR1c2VyGIwBIAEoCRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIusCCgpFeGVjUmVzdWx0Eg4KBnN0ZG91dBgBIAEoCRIOCgZzdGRlcnIYAiABKAkSEQoJZXhpdF9jb2RlGAMgASgFEisKCGR1cmF0aW9uGAQgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEg4KBnNpZ25hbBhkIAEoCRIYChBzdGRvdXRfdHJ1bmNhdGVkGGUgASgIEhgKEHN0ZGVycl90cnVuY2F0ZWQYZiABKAgSFAoMc3Rkb3V0X2J5dGVzGGcgASgMEhQKDHN0ZGVycl9ieXRlcxhoIAEoDBIsCghjcHVfdXNlchiMASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKY3B1X3N5c3RlbRiNASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoRcGVha19tZW1vcnlfYnl0ZXMYjgEgASgDEhMKCm9vbV9raWxsZWQYjwEgASgIIsoBCgpFeGVjT3V0cHV0Ei8KBHR5cGUYASABKA4yIS5zYW5kYm94LnYxLkV4ZWNPdXRwdXQuT3V0cHV0VHlwZRIMCgRkYXRhGAIgASgMEiIKBGV4aXQYZCABKAsyFC5zYW5kYm94LnYxLkV4ZWNFeGl0IlkKCk91dHB1dFR5cGUSGwoXT1VUUFVUX1RZUEVfVU5TUEVDSUZJRUQQABIWChJPVVRQVVRfVFlQRV9TVERPVVQQARIWChJPVVRQVVRfVFlQRV9TVERFUlIQAiLpAQoIRXhlY0V4aXQSEQoJZXhpdF9jb2RlGAEgASgFEg4KBnNpZ25hbBgCIAEoCRIrCghkdXJhdGlvbhgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIsCghjcHVfdXNlchiMASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLgoKY3B1X3N5c3RlbRiNASABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SGgoRcGVha19tZW1vcnlfYnl0ZXMYjgEgASgDEhMKCm9vbV9raWxsZWQYjwEgASgIIs8CCglFeGVjSW5wdXQSLAoFc3RhcnQYASABKAsyGy5zYW5kYm94LnYxLkV4ZWNJbnB1dC5TdGFydEgAEg8KBXN0ZGluGAIgASgMSAASJgoJc3RkaW5fZW5kGAMgASgLMhEuc2FuZGJveC52MS5FbXB0eUgAEjAKBnJlc2l6ZRgEIAEoCzIeLnNhbmRib3gudjEuRXhlY0lucHV0LlRlcm1pbmFsSAASEAoGc2lnbmFsGAUgASgNSAAaKQoIVGVybWluYWwSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNGmMKBVN0YXJ0EigKB3JlcXVlc3QYASABKAsyFy5zYW5kYm94LnYxLkV4ZWNSZXF1ZXN0EjAKCHRlcm1pbmFsGAIgASgLMh4uc2FuZGJveC52MS5FeGVjSW5wdXQuVGVybWluYWxCBwoFaW5wdXQiwgEKB1Nlc3Npb24SCgoCaWQYASABKAkSEgoKc2FuZGJveF9pZBgCIAEoCRIpCgZzdGF0dXMYAyABKA4yGS5zYW5kYm94LnYxLlNlc3Npb25TdGF0dXMSDQoFc2hlbGwYBCABKAkSLgoKY3JlYXRlZF9hdBgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoJY2xvc2VkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKdAQoUQ3JlYXRlU2Vzc2lvblJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRINCgVzaGVsbBgCIAEoCRI2CgNlbnYYAyADKAsyKS5zYW5kYm94LnYxLkNyZWF0ZVNlc3Npb25SZXF1ZXN0LkVudkVudHJ5GioKCEVudkVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiJwoRR2V0U2Vzc2lvblJlcXVlc3QSEgoKc2Vzc2lvbl9pZBgBIAEoCSIpChNMaXN0U2Vzc2lvbnNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiPQoUTGlzdFNlc3Npb25zUmVzcG9uc2USJQoIc2Vzc2lvbnMYASADKAsyEy5zYW5kYm94LnYxLlNlc3Npb24iKwoVRGVzdHJveVNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiegoSU2Vzc2lvbkV4ZWNSZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkSDwoHY29tbWFuZBgCIAEoCRIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhMKC3JlcG9ydF9leGl0GGQgASgIImwKFVNldFBlcm1pc3Npb25zUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJEg4KBnByZXNldBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUiXAoGUHJlc2V0EgwKBG5hbWUYASABKAkSEwoLZGVzY3JpcHRpb24YAiABKAkSLwoLcGVybWlzc2lvbnMYAyADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlIhQKEkxpc3RQcmVzZXRzUmVxdWVzdCI6ChNMaXN0UHJlc2V0c1Jlc3BvbnNlEiMKB3ByZXNldHMYASADKAsyEi5zYW5kYm94LnYxLlByZXNldCq/AgoLUnVudGltZVR5cGUSHAoYUlVOVElNRV9UWVBFX1VOU1BFQ0lGSUVEEAASFgoSUlVOVElNRV9UWVBFX0JXUkFQEAESFwoTUlVOVElNRV9UWVBFX0RPQ0tFUhACEhcKE1JVTlRJTUVfVFlQRV9QT0RNQU4QZBIXChNSVU5USU1FX1RZUEVfR1ZJU09SEGUSFQoRUlVOVElNRV9UWVBFX1FFTVUQZhIcChhSVU5USU1FX1RZUEVfRklSRUNSQUNLRVIQZxIVChFSVU5USU1FX1RZUEVfV0FTTRBoEhsKF1JVTlRJTUVfVFlQRV9LVUJFUk5FVEVTEGkSFgoSUlVOVElNRV9UWVBFX05PTUFEEGoSFgoSUlVOVElNRV9UWVBFX0FQUExFEGsSFgoRUlVOVElNRV9UWVBFX0FVVE8Q8AEypgsKDlNhbmRib3hTZXJ2aWNlEkYKDUNyZWF0ZVNhbmRib3gSIC5zYW5kYm94LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkAKCkdldFNhbmRib3gSHS5zYW5kYm94LnYxLkdldFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94ElQKDUxpc3RTYW5kYm94ZXMSIC5zYW5kYm94LnYxLkxpc3RTYW5kYm94ZXNSZXF1ZXN0GiEuc2FuZGJveC52MS5MaXN0U2FuZGJveGVzUmVzcG9uc2USRAoMU3RhcnRTYW5kYm94Eh8uc2FuZGJveC52MS5TdGFydFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkIKC1N0b3BTYW5kYm94Eh4uc2FuZGJveC52MS5TdG9wU2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSRgoORGVzdHJveVNhbmRib3gSIS5zYW5kYm94LnYxLkRlc3Ryb3lTYW5kYm94UmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSNwoERXhlYxIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSPwoKRXhlY1N0cmVhbRIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNPdXRwdXQwARJGCg1DcmVhdGVTZXNzaW9uEiAuc2FuZGJveC52MS5DcmVhdGVTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJACgpHZXRTZXNzaW9uEh0uc2FuZGJveC52MS5HZXRTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJRCgxMaXN0U2Vzc2lvbnMSHy5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIC5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlEkYKDkRlc3Ryb3lTZXNzaW9uEiEuc2FuZGJveC52MS5EZXN0cm95U2Vzc2lvblJlcXVlc3QaES5zYW5kYm94LnYxLkVtcHR5EkUKC1Nlc3Npb25FeGVjEh4uc2FuZGJveC52MS5TZXNzaW9uRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSTQoRU2Vzc2lvbkV4ZWNTdHJlYW0SHi5zYW5kYm94LnYxLlNlc3Npb25FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY091dHB1dDABEkQKD0V4ZWNJbnRlcmFjdGl2ZRIVLnNhbmRib3gudjEuRXhlY0lucHV0GhYuc2FuZGJveC52MS5FeGVjT3V0cHV0KAEwARJICg5TZXRQZXJtaXNzaW9ucxIhLnNhbmRib3gudjEuU2V0UGVybWlzc2lvbnNSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkEKCEdldFVzYWdlEhsuc2FuZGJveC52MS5HZXRVc2FnZVJlcXVlc3QaGC5zYW5kYm94LnYxLlNhbmRib3hVc2FnZRJOCgtMaXN0UHJlc2V0cxIeLnNhbmRib3gudjEuTGlzdFByZXNldHNSZXF1ZXN0Gh8uc2FuZGJveC52MS5MaXN0UHJlc2V0c1Jlc3BvbnNlEkEKCEdldFN0YXRzEhsuc2FuZGJveC52MS5HZXRTdGF0c1JlcXVlc3QaGC5zYW5kYm94LnYxLlNhbmRib3hTdGF0cxJHCgpXYXRjaFN0YXRzEh0uc2FuZGJveC52MS5XYXRjaFN0YXRzUmVxdWVzdBoYLnNhbmRib3gudjEuU2FuZGJveFN0YXRzMAFiBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sandbox_v1_common]);
+  fileDesc("ChhzYW5kYm94L3YxL3NhbmRib3gucHJvdG8SCnNhbmRib3gudjEibwoNU3RhcnRQcm9ncmVzcxIqCgVpbWFnZRgBIAEoCzIZLnNhbmRib3gudjEuSW1hZ2VQcm9ncmVzc0gAEiYKB3NhbmRib3gYAiABKAsyEy5zYW5kYm94LnYxLlNhbmRib3hIAEIKCghwcm9ncmVzcyKpAQoNSW1hZ2VQcm9ncmVzcxIuCgVwaGFzZRgBIAEoDjIfLnNhbmRib3gudjEuSW1hZ2VQcm9ncmVzcy5QaGFzZRINCgVieXRlcxgCIAEoAxITCgt0b3RhbF9ieXRlcxgDIAEoAyJECgVQaGFzZRIVChFQSEFTRV9VTlNQRUNJRklFRBAAEhEKDVBIQVNFX1BVTExJTkcQARIRCg1QSEFTRV9MT0FESU5HEAIiyQIKDlJlc291cmNlTGltaXRzEhQKDG1lbW9yeV9ieXRlcxgBIAEoAxIRCgljcHVfcXVvdGEYAiABKAMSEgoKY3B1X3NoYXJlcxgDIAEoAxISCgpwaWRzX2xpbWl0GAQgASgDEhIKCmRpc2tfYnl0ZXMYZCABKAMSDgoGaW5vZGVzGGUgASgDEhIKCmZpbGVfYnl0ZXMYZiABKAMSEQoJdG1wX2J5dGVzGGcgASgDEhIKCm9wZW5fZmlsZXMYaCABKAMSFAoMb3V0cHV0X2J5dGVzGGkgASgDEisKCHJ1bl90aW1lGGogASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGNvbW1hbmRzGGsgASgDEhAKCHNlc3Npb25zGGwgASgDEiAKAmlvGG0gASgLMhQuc2FuZGJveC52MS5Jb0xpbWl0cyJJCghJb0xpbWl0cxIdChVyZWFkX2J5dGVzX3Blcl9zZWNvbmQYASABKAMSHgoWd3JpdGVfYnl0ZXNfcGVyX3NlY29uZBgCIAEoAyIyCgxTYW5kYm94VXNhZ2USEgoKZGlza19ieXRlcxgBIAEoAxIOCgZpbm9kZXMYAiABKAMiJQoPR2V0VXNhZ2VSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiJQoPR2V0U3RhdHNSZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkiVAoRV2F0Y2hTdGF0c1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiKOBQoMU2FuZGJveFN0YXRzEhIKCnNhbmRib3hfaWQYASABKAkSJgoCYXQYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhkKDG1lbW9yeV9ieXRlcxgDIAEoA0gAiAEBEh4KEW1lbW9yeV9wZWFrX2J5dGVzGAQgASgDSAGIAQESHwoSbWVtb3J5X2xpbWl0X2J5dGVzGAUgASgDSAKIAQESFgoJb29tX2tpbGxzGAYgASgDSAOIAQESKwoIY3B1X3RpbWUYByABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SHgoRdGhyb3R0bGVkX3BlcmlvZHMYCCABKANIBIgBARIxCg50aHJvdHRsZWRfdGltZRgJIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIWCglwcm9jZXNzZXMYCiABKANIBYgBARIcCg9wcm9jZXNzZXNfbGltaXQYCyABKANIBogBARISCgpkaXNrX2J5dGVzGAwgASgDEh0KEGRpc2tfbGltaXRfYnl0ZXMYDSABKANIB4gBARIOCgZpbm9kZXMYDiABKAMSGQoMaW5vZGVzX2xpbWl0GA8gASgDSAiIAQESEAoIY29tbWFuZHMYECABKAVCDwoNX21lbW9yeV9ieXRlc0IUChJfbWVtb3J5X3BlYWtfYnl0ZXNCFQoTX21lbW9yeV9saW1pdF9ieXRlc0IMCgpfb29tX2tpbGxzQhQKEl90aHJvdHRsZWRfcGVyaW9kc0IMCgpfcHJvY2Vzc2VzQhIKEF9wcm9jZXNzZXNfbGltaXRCEwoRX2Rpc2tfbGltaXRfYnl0ZXNCDwoNX2lub2Rlc19saW1pdCLBBQoHU2FuZGJveBIKCgJpZBgBIAEoCRITCgtjb2RlYmFzZV9pZBgCIAEoCRIvCgtwZXJtaXNzaW9ucxgDIAMoCzIaLnNhbmRib3gudjEuUGVybWlzc2lvblJ1bGUSKQoGc3RhdHVzGAQgASgOMhkuc2FuZGJveC52MS5TYW5kYm94U3RhdHVzEi8KBmxhYmVscxgFIAMoCzIfLnNhbmRib3gudjEuU2FuZGJveC5MYWJlbHNFbnRyeRIuCgpjcmVhdGVkX2F0GAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdGFydGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpzdG9wcGVkX2F0GAggASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIuCgpleHBpcmVzX2F0GAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIoCgdydW50aW1lGAogASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRINCgVpbWFnZRgLIAEoCRItCglyZXNvdXJjZXMYDCABKAsyGi5zYW5kYm94LnYxLlJlc291cmNlTGltaXRzEg4KBnByZXNldBhkIAEoCRINCgVlcnJvchhlIAEoCRIWCg5iYXNlX3Jvb3RfaGFzaBhmIAEoDBIPCgdzZWNjb21wGG4gASgJEioKB25ldHdvcmsYeCABKAsyGS5zYW5kYm94LnYxLk5ldHdvcmtQb2xpY3kSKgoKaW1hZ2VfcHVsbBj6ASABKA4yFS5zYW5kYm94LnYxLkltYWdlUHVsbBIRCghvd25lcl9pZBisAiABKAkaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASL+AwoUQ3JlYXRlU2FuZGJveFJlcXVlc3QSEwoLY29kZWJhc2VfaWQYASABKAkSLwoLcGVybWlzc2lvbnMYAiADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlEi0KCmV4cGlyZXNfaW4YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SPAoGbGFiZWxzGAQgAygLMiwuc2FuZGJveC52MS5DcmVhdGVTYW5kYm94UmVxdWVzdC5MYWJlbHNFbnRyeRIoCgdydW50aW1lGAUgASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRINCgVpbWFnZRgGIAEoCRItCglyZXNvdXJjZXMYByABKAsyGi5zYW5kYm94LnYxLlJlc291cmNlTGltaXRzEg4KBnByZXNldBhkIAEoCRINCgVzdGFydBhlIAEoCBIqCgduZXR3b3JrGGYgASgLMhkuc2FuZGJveC52MS5OZXR3b3JrUG9saWN5Eg8KB3NlY2NvbXAYbiABKAkSFAoLc25hcHNob3RfaWQYyAEgASgJEioKCmltYWdlX3B1bGwY+gEgASgOMhUuc2FuZGJveC52MS5JbWFnZVB1bGwaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKcAQoNTmV0d29ya1BvbGljeRIsCgRtb2RlGAEgASgOMh4uc2FuZGJveC52MS5OZXR3b3JrUG9saWN5Lk1vZGUSDQoFYWxsb3cYAiADKAkiTgoETW9kZRIUChBNT0RFX1VOU1BFQ0lGSUVEEAASDAoITU9ERV9PRkYQARITCg9NT0RFX0FMTE9XX0xJU1QQAhINCglNT0RFX0ZVTEwQAyInChFHZXRTYW5kYm94UmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIlIKFExpc3RTYW5kYm94ZXNSZXF1ZXN0EhMKC2NvZGViYXNlX2lkGAEgASgJEhEKCXBhZ2Vfc2l6ZRgCIAEoBRISCgpwYWdlX3Rva2VuGAMgASgJIlgKFUxpc3RTYW5kYm94ZXNSZXNwb25zZRImCglzYW5kYm94ZXMYASADKAsyEy5zYW5kYm94LnYxLlNhbmRib3gSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIikKE1N0YXJ0U2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSIoChJTdG9wU2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSIrChVEZXN0cm95U2FuZGJveFJlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCSKgAgoLRXhlY1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIPCgdjb21tYW5kGAIgASgJEg0KBXN0ZGluGAMgASgJEi0KA2VudhgEIAMoCzIgLnNhbmRib3gudjEuRXhlY1JlcXVlc3QuRW52RW50cnkSDwoHd29ya2RpchgFIAEoCRIqCgd0aW1lb3V0GAYgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEgwKBGFyZ3YYZCADKAwSEwoLc3RkaW5fYnl0ZXMYZSABKAwSEwoLcmVwb3J0X2V4aXQYZiABKAgSDQoEdXNlchiMASABKAkaKgoIRW52RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASLrAgoKRXhlY1Jlc3VsdBIOCgZzdGRvdXQYASABKAkSDgoGc3RkZXJyGAIgASgJEhEKCWV4aXRfY29kZRgDIAEoBRIrCghkdXJhdGlvbhgEIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIOCgZzaWduYWwYZCABKAkSGAoQc3Rkb3V0X3RydW5jYXRlZBhlIAEoCBIYChBzdGRlcnJfdHJ1bmNhdGVkGGYgASgIEhQKDHN0ZG91dF9ieXRlcxhnIAEoDBIUCgxzdGRlcnJfYnl0ZXMYaCABKAwSLAoIY3B1X3VzZXIYjAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCmNwdV9zeXN0ZW0YjQEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhoKEXBlYWtfbWVtb3J5X2J5dGVzGI4BIAEoAxITCgpvb21fa2lsbGVkGI8BIAEoCCLKAQoKRXhlY091dHB1dBIvCgR0eXBlGAEgASgOMiEuc2FuZGJveC52MS5FeGVjT3V0cHV0Lk91dHB1dFR5cGUSDAoEZGF0YRgCIAEoDBIiCgRleGl0GGQgASgLMhQuc2FuZGJveC52MS5FeGVjRXhpdCJZCgpPdXRwdXRUeXBlEhsKF09VVFBVVF9UWVBFX1VOU1BFQ0lGSUVEEAASFgoST1VUUFVUX1RZUEVfU1RET1VUEAESFgoST1VUUFVUX1RZUEVfU1RERVJSEAIi6QEKCEV4ZWNFeGl0EhEKCWV4aXRfY29kZRgBIAEoBRIOCgZzaWduYWwYAiABKAkSKwoIZHVyYXRpb24YAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SLAoIY3B1X3VzZXIYjAEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEi4KCmNwdV9zeXN0ZW0YjQEgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhoKEXBlYWtfbWVtb3J5X2J5dGVzGI4BIAEoAxITCgpvb21fa2lsbGVkGI8BIAEoCCLPAgoJRXhlY0lucHV0EiwKBXN0YXJ0GAEgASgLMhsuc2FuZGJveC52MS5FeGVjSW5wdXQuU3RhcnRIABIPCgVzdGRpbhgCIAEoDEgAEiYKCXN0ZGluX2VuZBgDIAEoCzIRLnNhbmRib3gudjEuRW1wdHlIABIwCgZyZXNpemUYBCABKAsyHi5zYW5kYm94LnYxLkV4ZWNJbnB1dC5UZXJtaW5hbEgAEhAKBnNpZ25hbBgFIAEoDUgAGikKCFRlcm1pbmFsEgwKBHJvd3MYASABKA0SDwoHY29sdW1ucxgCIAEoDRpjCgVTdGFydBIoCgdyZXF1ZXN0GAEgASgLMhcuc2FuZGJveC52MS5FeGVjUmVxdWVzdBIwCgh0ZXJtaW5hbBgCIAEoCzIeLnNhbmRib3gudjEuRXhlY0lucHV0LlRlcm1pbmFsQgcKBWlucHV0IsIBCgdTZXNzaW9uEgoKAmlkGAEgASgJEhIKCnNhbmRib3hfaWQYAiABKAkSKQoGc3RhdHVzGAMgASgOMhkuc2FuZGJveC52MS5TZXNzaW9uU3RhdHVzEg0KBXNoZWxsGAQgASgJEi4KCmNyZWF0ZWRfYXQYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWNsb3NlZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAinQEKFENyZWF0ZVNlc3Npb25SZXF1ZXN0EhIKCnNhbmRib3hfaWQYASABKAkSDQoFc2hlbGwYAiABKAkSNgoDZW52GAMgAygLMikuc2FuZGJveC52MS5DcmVhdGVTZXNzaW9uUmVxdWVzdC5FbnZFbnRyeRoqCghFbnZFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIicKEUdldFNlc3Npb25SZXF1ZXN0EhIKCnNlc3Npb25faWQYASABKAkiKQoTTGlzdFNlc3Npb25zUmVxdWVzdBISCgpzYW5kYm94X2lkGAEgASgJIj0KFExpc3RTZXNzaW9uc1Jlc3BvbnNlEiUKCHNlc3Npb25zGAEgAygLMhMuc2FuZGJveC52MS5TZXNzaW9uIisKFURlc3Ryb3lTZXNzaW9uUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJInoKElNlc3Npb25FeGVjUmVxdWVzdBISCgpzZXNzaW9uX2lkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSKgoHdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhITCgtyZXBvcnRfZXhpdBhkIAEoCCJsChVTZXRQZXJtaXNzaW9uc1JlcXVlc3QSEgoKc2FuZGJveF9pZBgBIAEoCRIOCgZwcmVzZXQYAiABKAkSLwoLcGVybWlzc2lvbnMYAyADKAsyGi5zYW5kYm94LnYxLlBlcm1pc3Npb25SdWxlIlwKBlByZXNldBIMCgRuYW1lGAEgASgJEhMKC2Rlc2NyaXB0aW9uGAIgASgJEi8KC3Blcm1pc3Npb25zGAMgAygLMhouc2FuZGJveC52MS5QZXJtaXNzaW9uUnVsZSIUChJMaXN0UHJlc2V0c1JlcXVlc3QiOgoTTGlzdFByZXNldHNSZXNwb25zZRIjCgdwcmVzZXRzGAEgAygLMhIuc2FuZGJveC52MS5QcmVzZXQqvwIKC1J1bnRpbWVUeXBlEhwKGFJVTlRJTUVfVFlQRV9VTlNQRUNJRklFRBAAEhYKElJVTlRJTUVfVFlQRV9CV1JBUBABEhcKE1JVTlRJTUVfVFlQRV9ET0NLRVIQAhIXChNSVU5USU1FX1RZUEVfUE9ETUFOEGQSFwoTUlVOVElNRV9UWVBFX0dWSVNPUhBlEhUKEVJVTlRJTUVfVFlQRV9RRU1VEGYSHAoYUlVOVElNRV9UWVBFX0ZJUkVDUkFDS0VSEGcSFQoRUlVOVElNRV9UWVBFX1dBU00QaBIbChdSVU5USU1FX1RZUEVfS1VCRVJORVRFUxBpEhYKElJVTlRJTUVfVFlQRV9OT01BRBBqEhYKElJVTlRJTUVfVFlQRV9BUFBMRRBrEhYKEVJVTlRJTUVfVFlQRV9BVVRPEPABKmwKCUltYWdlUHVsbBIaChZJTUFHRV9QVUxMX1VOU1BFQ0lGSUVEEAASFAoQSU1BR0VfUFVMTF9ORVZFUhABEhYKEklNQUdFX1BVTExfTUlTU0lORxACEhUKEUlNQUdFX1BVTExfQUxXQVlTEAMy8gsKDlNhbmRib3hTZXJ2aWNlEkYKDUNyZWF0ZVNhbmRib3gSIC5zYW5kYm94LnYxLkNyZWF0ZVNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkAKCkdldFNhbmRib3gSHS5zYW5kYm94LnYxLkdldFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94ElQKDUxpc3RTYW5kYm94ZXMSIC5zYW5kYm94LnYxLkxpc3RTYW5kYm94ZXNSZXF1ZXN0GiEuc2FuZGJveC52MS5MaXN0U2FuZGJveGVzUmVzcG9uc2USRAoMU3RhcnRTYW5kYm94Eh8uc2FuZGJveC52MS5TdGFydFNhbmRib3hSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkIKC1N0b3BTYW5kYm94Eh4uc2FuZGJveC52MS5TdG9wU2FuZGJveFJlcXVlc3QaEy5zYW5kYm94LnYxLlNhbmRib3gSRgoORGVzdHJveVNhbmRib3gSIS5zYW5kYm94LnYxLkRlc3Ryb3lTYW5kYm94UmVxdWVzdBoRLnNhbmRib3gudjEuRW1wdHkSNwoERXhlYxIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSPwoKRXhlY1N0cmVhbRIXLnNhbmRib3gudjEuRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNPdXRwdXQwARJGCg1DcmVhdGVTZXNzaW9uEiAuc2FuZGJveC52MS5DcmVhdGVTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJACgpHZXRTZXNzaW9uEh0uc2FuZGJveC52MS5HZXRTZXNzaW9uUmVxdWVzdBoTLnNhbmRib3gudjEuU2Vzc2lvbhJRCgxMaXN0U2Vzc2lvbnMSHy5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1JlcXVlc3QaIC5zYW5kYm94LnYxLkxpc3RTZXNzaW9uc1Jlc3BvbnNlEkYKDkRlc3Ryb3lTZXNzaW9uEiEuc2FuZGJveC52MS5EZXN0cm95U2Vzc2lvblJlcXVlc3QaES5zYW5kYm94LnYxLkVtcHR5EkUKC1Nlc3Npb25FeGVjEh4uc2FuZGJveC52MS5TZXNzaW9uRXhlY1JlcXVlc3QaFi5zYW5kYm94LnYxLkV4ZWNSZXN1bHQSTQoRU2Vzc2lvbkV4ZWNTdHJlYW0SHi5zYW5kYm94LnYxLlNlc3Npb25FeGVjUmVxdWVzdBoWLnNhbmRib3gudjEuRXhlY091dHB1dDABEkQKD0V4ZWNJbnRlcmFjdGl2ZRIVLnNhbmRib3gudjEuRXhlY0lucHV0GhYuc2FuZGJveC52MS5FeGVjT3V0cHV0KAEwARJICg5TZXRQZXJtaXNzaW9ucxIhLnNhbmRib3gudjEuU2V0UGVybWlzc2lvbnNSZXF1ZXN0GhMuc2FuZGJveC52MS5TYW5kYm94EkEKCEdldFVzYWdlEhsuc2FuZGJveC52MS5HZXRVc2FnZVJlcXVlc3QaGC5zYW5kYm94LnYxLlNhbmRib3hVc2FnZRJOCgtMaXN0UHJlc2V0cxIeLnNhbmRib3gudjEuTGlzdFByZXNldHNSZXF1ZXN0Gh8uc2FuZGJveC52MS5MaXN0UHJlc2V0c1Jlc3BvbnNlEkEKCEdldFN0YXRzEhsuc2FuZGJveC52MS5HZXRTdGF0c1JlcXVlc3QaGC5zYW5kYm94LnYxLlNhbmRib3hTdGF0cxJHCgpXYXRjaFN0YXRzEh0uc2FuZGJveC52MS5XYXRjaFN0YXRzUmVxdWVzdBoYLnNhbmRib3gudjEuU2FuZGJveFN0YXRzMAESSgoKV2F0Y2hTdGFydBIfLnNhbmRib3gudjEuU3RhcnRTYW5kYm94UmVxdWVzdBoZLnNhbmRib3gudjEuU3RhcnRQcm9ncmVzczABYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp, file_sandbox_v1_common]);
+
+/**
+ * @generated from message sandbox.v1.StartProgress
+ */
+export type StartProgress = Message<"sandbox.v1.StartProgress"> & {
+  /**
+   * @generated from oneof sandbox.v1.StartProgress.progress
+   */
+  progress: {
+    /**
+     * @generated from field: sandbox.v1.ImageProgress image = 1;
+     */
+    value: ImageProgress;
+    case: "image";
+  } | {
+    /**
+     * @generated from field: sandbox.v1.Sandbox sandbox = 2;
+     */
+    value: Sandbox;
+    case: "sandbox";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sandbox.v1.StartProgress.
+ * Use `create(StartProgressSchema)` to create a new message.
+ */
+export const StartProgressSchema: GenMessage<StartProgress> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 0);
+
+/**
+ * @generated from message sandbox.v1.ImageProgress
+ */
+export type ImageProgress = Message<"sandbox.v1.ImageProgress"> & {
+  /**
+   * @generated from field: sandbox.v1.ImageProgress.Phase phase = 1;
+   */
+  phase: ImageProgress_Phase;
+
+  /**
+   * @generated from field: int64 bytes = 2;
+   */
+  bytes: bigint;
+
+  /**
+   * As far as it is known: it grows as parts of the image are found.
+   *
+   * @generated from field: int64 total_bytes = 3;
+   */
+  totalBytes: bigint;
+};
+
+/**
+ * Describes the message sandbox.v1.ImageProgress.
+ * Use `create(ImageProgressSchema)` to create a new message.
+ */
+export const ImageProgressSchema: GenMessage<ImageProgress> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_sandbox, 1);
+
+/**
+ * @generated from enum sandbox.v1.ImageProgress.Phase
+ */
+export enum ImageProgress_Phase {
+  /**
+   * @generated from enum value: PHASE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * From a registry.
+   *
+   * @generated from enum value: PHASE_PULLING = 1;
+   */
+  PULLING = 1,
+
+  /**
+   * From a file of the server's host.
+   *
+   * @generated from enum value: PHASE_LOADING = 2;
+   */
+  LOADING = 2,
+}
+
+/**
+ * Describes the enum sandbox.v1.ImageProgress.Phase.
+ */
+export const ImageProgress_PhaseSchema: GenEnum<ImageProgress_Phase> = /*@__PURE__*/
+  enumDesc(file_sandbox_v1_sandbox, 1, 0);
 
 /**
  * @generated from message sandbox.v1.ResourceLimits
@@ -119,7 +207,7 @@ export type ResourceLimits = Message<"sandbox.v1.ResourceLimits"> & {
  * Use `create(ResourceLimitsSchema)` to create a new message.
  */
 export const ResourceLimitsSchema: GenMessage<ResourceLimits> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 0);
+  messageDesc(file_sandbox_v1_sandbox, 2);
 
 /**
  * Between the programs of a sandbox and its view. What the kernel has in its cache does not pass.
@@ -143,7 +231,7 @@ export type IoLimits = Message<"sandbox.v1.IoLimits"> & {
  * Use `create(IoLimitsSchema)` to create a new message.
  */
 export const IoLimitsSchema: GenMessage<IoLimits> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 1);
+  messageDesc(file_sandbox_v1_sandbox, 3);
 
 /**
  * @generated from message sandbox.v1.SandboxUsage
@@ -167,7 +255,7 @@ export type SandboxUsage = Message<"sandbox.v1.SandboxUsage"> & {
  * Use `create(SandboxUsageSchema)` to create a new message.
  */
 export const SandboxUsageSchema: GenMessage<SandboxUsage> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 2);
+  messageDesc(file_sandbox_v1_sandbox, 4);
 
 /**
  * @generated from message sandbox.v1.GetUsageRequest
@@ -184,7 +272,7 @@ export type GetUsageRequest = Message<"sandbox.v1.GetUsageRequest"> & {
  * Use `create(GetUsageRequestSchema)` to create a new message.
  */
 export const GetUsageRequestSchema: GenMessage<GetUsageRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 3);
+  messageDesc(file_sandbox_v1_sandbox, 5);
 
 /**
  * @generated from message sandbox.v1.GetStatsRequest
@@ -201,7 +289,7 @@ export type GetStatsRequest = Message<"sandbox.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 4);
+  messageDesc(file_sandbox_v1_sandbox, 6);
 
 /**
  * @generated from message sandbox.v1.WatchStatsRequest
@@ -225,7 +313,7 @@ export type WatchStatsRequest = Message<"sandbox.v1.WatchStatsRequest"> & {
  * Use `create(WatchStatsRequestSchema)` to create a new message.
  */
 export const WatchStatsRequestSchema: GenMessage<WatchStatsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 5);
+  messageDesc(file_sandbox_v1_sandbox, 7);
 
 /**
  * What is absent is not counted on this host, or not limited.
@@ -333,7 +421,7 @@ export type SandboxStats = Message<"sandbox.v1.SandboxStats"> & {
  * Use `create(SandboxStatsSchema)` to create a new message.
  */
 export const SandboxStatsSchema: GenMessage<SandboxStats> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 6);
+  messageDesc(file_sandbox_v1_sandbox, 8);
 
 /**
  * @generated from message sandbox.v1.Sandbox
@@ -435,6 +523,11 @@ export type Sandbox = Message<"sandbox.v1.Sandbox"> & {
   network?: NetworkPolicy | undefined;
 
   /**
+   * @generated from field: sandbox.v1.ImagePull image_pull = 250;
+   */
+  imagePull: ImagePull;
+
+  /**
    * That of the codebase or the snapshot that it was made of.
    *
    * @generated from field: string owner_id = 300;
@@ -447,7 +540,7 @@ export type Sandbox = Message<"sandbox.v1.Sandbox"> & {
  * Use `create(SandboxSchema)` to create a new message.
  */
 export const SandboxSchema: GenMessage<Sandbox> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 7);
+  messageDesc(file_sandbox_v1_sandbox, 9);
 
 /**
  * @generated from message sandbox.v1.CreateSandboxRequest
@@ -522,6 +615,13 @@ export type CreateSandboxRequest = Message<"sandbox.v1.CreateSandboxRequest"> & 
    * @generated from field: string snapshot_id = 200;
    */
   snapshotId: string;
+
+  /**
+   * For runtimes that take an image.
+   *
+   * @generated from field: sandbox.v1.ImagePull image_pull = 250;
+   */
+  imagePull: ImagePull;
 };
 
 /**
@@ -529,7 +629,7 @@ export type CreateSandboxRequest = Message<"sandbox.v1.CreateSandboxRequest"> & 
  * Use `create(CreateSandboxRequestSchema)` to create a new message.
  */
 export const CreateSandboxRequestSchema: GenMessage<CreateSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 8);
+  messageDesc(file_sandbox_v1_sandbox, 10);
 
 /**
  * @generated from message sandbox.v1.NetworkPolicy
@@ -554,7 +654,7 @@ export type NetworkPolicy = Message<"sandbox.v1.NetworkPolicy"> & {
  * Use `create(NetworkPolicySchema)` to create a new message.
  */
 export const NetworkPolicySchema: GenMessage<NetworkPolicy> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 9);
+  messageDesc(file_sandbox_v1_sandbox, 11);
 
 /**
  * @generated from enum sandbox.v1.NetworkPolicy.Mode
@@ -591,7 +691,7 @@ export enum NetworkPolicy_Mode {
  * Describes the enum sandbox.v1.NetworkPolicy.Mode.
  */
 export const NetworkPolicy_ModeSchema: GenEnum<NetworkPolicy_Mode> = /*@__PURE__*/
-  enumDesc(file_sandbox_v1_sandbox, 9, 0);
+  enumDesc(file_sandbox_v1_sandbox, 11, 0);
 
 /**
  * @generated from message sandbox.v1.GetSandboxRequest
@@ -608,7 +708,7 @@ export type GetSandboxRequest = Message<"sandbox.v1.GetSandboxRequest"> & {
  * Use `create(GetSandboxRequestSchema)` to create a new message.
  */
 export const GetSandboxRequestSchema: GenMessage<GetSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 10);
+  messageDesc(file_sandbox_v1_sandbox, 12);
 
 /**
  * @generated from message sandbox.v1.ListSandboxesRequest
@@ -637,7 +737,7 @@ export type ListSandboxesRequest = Message<"sandbox.v1.ListSandboxesRequest"> & 
  * Use `create(ListSandboxesRequestSchema)` to create a new message.
  */
 export const ListSandboxesRequestSchema: GenMessage<ListSandboxesRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 11);
+  messageDesc(file_sandbox_v1_sandbox, 13);
 
 /**
  * @generated from message sandbox.v1.ListSandboxesResponse
@@ -659,7 +759,7 @@ export type ListSandboxesResponse = Message<"sandbox.v1.ListSandboxesResponse"> 
  * Use `create(ListSandboxesResponseSchema)` to create a new message.
  */
 export const ListSandboxesResponseSchema: GenMessage<ListSandboxesResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 12);
+  messageDesc(file_sandbox_v1_sandbox, 14);
 
 /**
  * @generated from message sandbox.v1.StartSandboxRequest
@@ -676,7 +776,7 @@ export type StartSandboxRequest = Message<"sandbox.v1.StartSandboxRequest"> & {
  * Use `create(StartSandboxRequestSchema)` to create a new message.
  */
 export const StartSandboxRequestSchema: GenMessage<StartSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 13);
+  messageDesc(file_sandbox_v1_sandbox, 15);
 
 /**
  * @generated from message sandbox.v1.StopSandboxRequest
@@ -693,7 +793,7 @@ export type StopSandboxRequest = Message<"sandbox.v1.StopSandboxRequest"> & {
  * Use `create(StopSandboxRequestSchema)` to create a new message.
  */
 export const StopSandboxRequestSchema: GenMessage<StopSandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 14);
+  messageDesc(file_sandbox_v1_sandbox, 16);
 
 /**
  * @generated from message sandbox.v1.DestroySandboxRequest
@@ -710,7 +810,7 @@ export type DestroySandboxRequest = Message<"sandbox.v1.DestroySandboxRequest"> 
  * Use `create(DestroySandboxRequestSchema)` to create a new message.
  */
 export const DestroySandboxRequestSchema: GenMessage<DestroySandboxRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 15);
+  messageDesc(file_sandbox_v1_sandbox, 17);
 
 /**
  * @generated from message sandbox.v1.ExecRequest
@@ -739,7 +839,8 @@ export type ExecRequest = Message<"sandbox.v1.ExecRequest"> & {
   env: { [key: string]: string };
 
   /**
-   * Relative to the view, or absolute inside the sandbox. Empty: the root of the view.
+   * Relative to the view, or absolute inside the sandbox. Empty: the WORKDIR of the sandbox's image where that has one
+   * other than `/` that is there, else the root of the view.
    *
    * @generated from field: string workdir = 5;
    */
@@ -784,7 +885,7 @@ export type ExecRequest = Message<"sandbox.v1.ExecRequest"> & {
  * Use `create(ExecRequestSchema)` to create a new message.
  */
 export const ExecRequestSchema: GenMessage<ExecRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 16);
+  messageDesc(file_sandbox_v1_sandbox, 18);
 
 /**
  * @generated from message sandbox.v1.ExecResult
@@ -878,7 +979,7 @@ export type ExecResult = Message<"sandbox.v1.ExecResult"> & {
  * Use `create(ExecResultSchema)` to create a new message.
  */
 export const ExecResultSchema: GenMessage<ExecResult> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 17);
+  messageDesc(file_sandbox_v1_sandbox, 19);
 
 /**
  * @generated from message sandbox.v1.ExecOutput
@@ -907,7 +1008,7 @@ export type ExecOutput = Message<"sandbox.v1.ExecOutput"> & {
  * Use `create(ExecOutputSchema)` to create a new message.
  */
 export const ExecOutputSchema: GenMessage<ExecOutput> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 18);
+  messageDesc(file_sandbox_v1_sandbox, 20);
 
 /**
  * @generated from enum sandbox.v1.ExecOutput.OutputType
@@ -933,7 +1034,7 @@ export enum ExecOutput_OutputType {
  * Describes the enum sandbox.v1.ExecOutput.OutputType.
  */
 export const ExecOutput_OutputTypeSchema: GenEnum<ExecOutput_OutputType> = /*@__PURE__*/
-  enumDesc(file_sandbox_v1_sandbox, 18, 0);
+  enumDesc(file_sandbox_v1_sandbox, 20, 0);
 
 /**
  * @generated from message sandbox.v1.ExecExit
@@ -982,7 +1083,7 @@ export type ExecExit = Message<"sandbox.v1.ExecExit"> & {
  * Use `create(ExecExitSchema)` to create a new message.
  */
 export const ExecExitSchema: GenMessage<ExecExit> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 19);
+  messageDesc(file_sandbox_v1_sandbox, 21);
 
 /**
  * @generated from message sandbox.v1.ExecInput
@@ -1031,7 +1132,7 @@ export type ExecInput = Message<"sandbox.v1.ExecInput"> & {
  * Use `create(ExecInputSchema)` to create a new message.
  */
 export const ExecInputSchema: GenMessage<ExecInput> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 20);
+  messageDesc(file_sandbox_v1_sandbox, 22);
 
 /**
  * @generated from message sandbox.v1.ExecInput.Terminal
@@ -1053,7 +1154,7 @@ export type ExecInput_Terminal = Message<"sandbox.v1.ExecInput.Terminal"> & {
  * Use `create(ExecInput_TerminalSchema)` to create a new message.
  */
 export const ExecInput_TerminalSchema: GenMessage<ExecInput_Terminal> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 20, 0);
+  messageDesc(file_sandbox_v1_sandbox, 22, 0);
 
 /**
  * @generated from message sandbox.v1.ExecInput.Start
@@ -1077,7 +1178,7 @@ export type ExecInput_Start = Message<"sandbox.v1.ExecInput.Start"> & {
  * Use `create(ExecInput_StartSchema)` to create a new message.
  */
 export const ExecInput_StartSchema: GenMessage<ExecInput_Start> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 20, 1);
+  messageDesc(file_sandbox_v1_sandbox, 22, 1);
 
 /**
  * @generated from message sandbox.v1.Session
@@ -1121,7 +1222,7 @@ export type Session = Message<"sandbox.v1.Session"> & {
  * Use `create(SessionSchema)` to create a new message.
  */
 export const SessionSchema: GenMessage<Session> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 21);
+  messageDesc(file_sandbox_v1_sandbox, 23);
 
 /**
  * @generated from message sandbox.v1.CreateSessionRequest
@@ -1150,7 +1251,7 @@ export type CreateSessionRequest = Message<"sandbox.v1.CreateSessionRequest"> & 
  * Use `create(CreateSessionRequestSchema)` to create a new message.
  */
 export const CreateSessionRequestSchema: GenMessage<CreateSessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 22);
+  messageDesc(file_sandbox_v1_sandbox, 24);
 
 /**
  * @generated from message sandbox.v1.GetSessionRequest
@@ -1167,7 +1268,7 @@ export type GetSessionRequest = Message<"sandbox.v1.GetSessionRequest"> & {
  * Use `create(GetSessionRequestSchema)` to create a new message.
  */
 export const GetSessionRequestSchema: GenMessage<GetSessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 23);
+  messageDesc(file_sandbox_v1_sandbox, 25);
 
 /**
  * @generated from message sandbox.v1.ListSessionsRequest
@@ -1184,7 +1285,7 @@ export type ListSessionsRequest = Message<"sandbox.v1.ListSessionsRequest"> & {
  * Use `create(ListSessionsRequestSchema)` to create a new message.
  */
 export const ListSessionsRequestSchema: GenMessage<ListSessionsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 24);
+  messageDesc(file_sandbox_v1_sandbox, 26);
 
 /**
  * @generated from message sandbox.v1.ListSessionsResponse
@@ -1201,7 +1302,7 @@ export type ListSessionsResponse = Message<"sandbox.v1.ListSessionsResponse"> & 
  * Use `create(ListSessionsResponseSchema)` to create a new message.
  */
 export const ListSessionsResponseSchema: GenMessage<ListSessionsResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 25);
+  messageDesc(file_sandbox_v1_sandbox, 27);
 
 /**
  * @generated from message sandbox.v1.DestroySessionRequest
@@ -1218,7 +1319,7 @@ export type DestroySessionRequest = Message<"sandbox.v1.DestroySessionRequest"> 
  * Use `create(DestroySessionRequestSchema)` to create a new message.
  */
 export const DestroySessionRequestSchema: GenMessage<DestroySessionRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 26);
+  messageDesc(file_sandbox_v1_sandbox, 28);
 
 /**
  * @generated from message sandbox.v1.SessionExecRequest
@@ -1250,7 +1351,7 @@ export type SessionExecRequest = Message<"sandbox.v1.SessionExecRequest"> & {
  * Use `create(SessionExecRequestSchema)` to create a new message.
  */
 export const SessionExecRequestSchema: GenMessage<SessionExecRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 27);
+  messageDesc(file_sandbox_v1_sandbox, 29);
 
 /**
  * @generated from message sandbox.v1.SetPermissionsRequest
@@ -1279,7 +1380,7 @@ export type SetPermissionsRequest = Message<"sandbox.v1.SetPermissionsRequest"> 
  * Use `create(SetPermissionsRequestSchema)` to create a new message.
  */
 export const SetPermissionsRequestSchema: GenMessage<SetPermissionsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 28);
+  messageDesc(file_sandbox_v1_sandbox, 30);
 
 /**
  * @generated from message sandbox.v1.Preset
@@ -1306,7 +1407,7 @@ export type Preset = Message<"sandbox.v1.Preset"> & {
  * Use `create(PresetSchema)` to create a new message.
  */
 export const PresetSchema: GenMessage<Preset> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 29);
+  messageDesc(file_sandbox_v1_sandbox, 31);
 
 /**
  * @generated from message sandbox.v1.ListPresetsRequest
@@ -1319,7 +1420,7 @@ export type ListPresetsRequest = Message<"sandbox.v1.ListPresetsRequest"> & {
  * Use `create(ListPresetsRequestSchema)` to create a new message.
  */
 export const ListPresetsRequestSchema: GenMessage<ListPresetsRequest> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 30);
+  messageDesc(file_sandbox_v1_sandbox, 32);
 
 /**
  * @generated from message sandbox.v1.ListPresetsResponse
@@ -1336,7 +1437,7 @@ export type ListPresetsResponse = Message<"sandbox.v1.ListPresetsResponse"> & {
  * Use `create(ListPresetsResponseSchema)` to create a new message.
  */
 export const ListPresetsResponseSchema: GenMessage<ListPresetsResponse> = /*@__PURE__*/
-  messageDesc(file_sandbox_v1_sandbox, 31);
+  messageDesc(file_sandbox_v1_sandbox, 33);
 
 /**
  * @generated from enum sandbox.v1.RuntimeType
@@ -1412,6 +1513,43 @@ export enum RuntimeType {
  */
 export const RuntimeTypeSchema: GenEnum<RuntimeType> = /*@__PURE__*/
   enumDesc(file_sandbox_v1_sandbox, 0);
+
+/**
+ * Whether an image is taken from its registry when a sandbox starts.
+ *
+ * @generated from enum sandbox.v1.ImagePull
+ */
+export enum ImagePull {
+  /**
+   * As MISSING.
+   *
+   * @generated from enum value: IMAGE_PULL_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED = 0,
+
+  /**
+   * @generated from enum value: IMAGE_PULL_NEVER = 1;
+   */
+  NEVER = 1,
+
+  /**
+   * Where the engine has none of that name.
+   *
+   * @generated from enum value: IMAGE_PULL_MISSING = 2;
+   */
+  MISSING = 2,
+
+  /**
+   * @generated from enum value: IMAGE_PULL_ALWAYS = 3;
+   */
+  ALWAYS = 3,
+}
+
+/**
+ * Describes the enum sandbox.v1.ImagePull.
+ */
+export const ImagePullSchema: GenEnum<ImagePull> = /*@__PURE__*/
+  enumDesc(file_sandbox_v1_sandbox, 1);
 
 /**
  * @generated from service sandbox.v1.SandboxService
@@ -1586,6 +1724,17 @@ export const SandboxService: GenService<{
     methodKind: "server_streaming";
     input: typeof WatchStatsRequestSchema;
     output: typeof SandboxStatsSchema;
+  },
+  /**
+   * As StartSandbox, and tells of the image while it is fetched. The last message is the sandbox. A call that is
+   * cancelled stops the fetching.
+   *
+   * @generated from rpc sandbox.v1.SandboxService.WatchStart
+   */
+  watchStart: {
+    methodKind: "server_streaming";
+    input: typeof StartSandboxRequestSchema;
+    output: typeof StartProgressSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sandbox_v1_sandbox, 0);
