@@ -88,9 +88,18 @@ uint32_t read_u32(const unsigned char *from);
 void write_u32(unsigned char *to, uint32_t value);
 void write_u64(unsigned char *to, uint64_t value);
 
+/* clock.c */
+uint64_t now_ns(void);
+
 /* process.c: the table of processes and their channels. */
 struct output {
   int fd;          /* -1 once it has ended */
+  /*
+   * Our own hold on the far side, while the process lives. For a terminal: a process may close all it has of it and live
+   * on, and without this we would take that for the end, hang up, and kill it by SIGHUP. For a pipe: the process's death
+   * would wake us for each of its pipes before it wakes us for itself.
+   */
+  int far_fd;
   uint32_t credit; /* bytes that may still be sent */
   int barrier;     /* bytes that must be sent before what is held */
 };
@@ -103,11 +112,8 @@ struct process {
   uint32_t id; /* 0: the slot is free */
   pid_t pid;   /* 0 once it has been reaped */
   int report_fd; /* its read end says whether exec worked; -1 once that is known */
-  /*
-   * Our own hold on the far side of a terminal while the process lives. A process may close all it has of its
-   * terminal and live on: without this we would take that for the end, hang up, and kill it by SIGHUP.
-   */
-  int terminal_fd;
+  /* Until then nobody looks at it: most commands are over sooner, and both are told in one turn. */
+  uint64_t report_due_ns;
   bool terminal, exit_held, exited;
   struct output out[CHANNELS];
   struct input in[CHANNELS];
@@ -122,7 +128,7 @@ struct process *process_by_pid(pid_t pid);
 struct process *process_slot(void);
 void process_free_if_over(struct process *p);
 void process_settle_start(struct process *p);
-void process_drop_terminal(struct process *p);
+void process_let_go(struct process *p);
 void process_exited(struct process *p, int status, const void *rusage);
 
 /* spawn.c */
@@ -139,6 +145,8 @@ void output_pump(struct process *p, enum channel channel);
 void output_close(struct process *p, enum channel channel);
 void channel_end_received(struct process *p, uint8_t channel);
 void credit_received(struct process *p, const struct frame *f);
+/* Sends what a process that is dead has left in its pipes, as far as there is room and credit. */
+void output_drain(struct process *p);
 /* What stands in stdout and stderr now is to be sent before what is held. */
 void barriers_raise(struct process *p);
 /* Sends what is held once the barriers are gone. The process may be over then. */

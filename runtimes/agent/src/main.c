@@ -34,6 +34,9 @@ static void harden(void)
 
 static void watch_children(void)
 {
+  /* Nothing that we start ignores a signal because whoever started us does. */
+  struct sigaction standard = {.sa_handler = SIG_DFL};
+  for (int s = 1; s <= 64; s++) (void)sigaction(s, &standard, NULL);
   sigset_t all;
   sigfillset(&all);
   /* As process 1 we get from inside only what we ask for; blocking all makes that so elsewhere too. */
@@ -140,11 +143,15 @@ static nfds_t watch(nfds_t n, int fd, short events, struct watch what)
   return n + 1;
 }
 
-static nfds_t watch_process(nfds_t n, int slot)
+/* When somebody's report is due that is not watched yet. */
+static uint64_t next_due_ns;
+
+static nfds_t watch_process(nfds_t n, int slot, uint64_t at_ns)
 {
   const struct process *p = &processes[slot];
   if (p->id == 0) return n;
-  if (p->report_fd >= 0) n = watch(n, p->report_fd, POLLIN, (struct watch){slot, REPORT, 0});
+  if (p->report_fd >= 0 && p->report_due_ns <= at_ns) n = watch(n, p->report_fd, POLLIN, (struct watch){slot, REPORT, 0});
+  else if (p->report_fd >= 0 && p->report_due_ns < next_due_ns) next_due_ns = p->report_due_ns;
   for (int c = 0; c < CHANNELS; c++) {
     const struct input *in = &p->in[c];
     /* With no events asked for, the end of the last reader still shows. */
@@ -189,14 +196,17 @@ static _Noreturn void run(void)
                      (struct watch){0});
     n = watch(n, room_for_answer() ? signal_fd : -1, POLLIN, (struct watch){0});
     n = watch(n, room_for_answer() ? sync_fd() : -1, POLLIN, (struct watch){0});
+    next_due_ns = UINT64_MAX;
+    const uint64_t at_ns = process_slots > 0 ? now_ns() : 0;
     for (int half = 0; half < 2; half++) {
       bool processes_now = ((turn + half) & 1) == 0;
-      for (int i = 0; processes_now && i < process_slots; i++) n = watch_process(n, (i + turn) % process_slots);
+      for (int i = 0; processes_now && i < process_slots; i++) n = watch_process(n, (i + turn) % process_slots, at_ns);
       for (int i = 0; !processes_now && i < stream_slots; i++) n = watch_stream(n, (i + turn) % stream_slots);
     }
     /* Last, so that what is accepted now has no place in this turn. */
     if (room_for_answer() && stream_listener() >= 0) n = watch(n, stream_listener(), POLLIN, (struct watch){0, LISTENER, 0});
-    if (poll(set, n, stalled && room_for_answer() ? 0 : -1) < 0 && errno != EINTR) die("agent: cannot poll");
+    int most_ms = next_due_ns == UINT64_MAX ? -1 : (int)((next_due_ns - at_ns) / 1000000u) + 1;
+    if (poll(set, n, stalled && room_for_answer() ? 0 : most_ms) < 0 && errno != EINTR) die("agent: cannot poll");
     if (set[1].revents) {
       struct signalfd_siginfo told[16];
       while (read(signal_fd, told, sizeof told) > 0) {}

@@ -29,8 +29,8 @@ struct process *process_slot(void)
     if (processes[i].id != 0) continue;
     struct process *p = &processes[i];
     memset(p, 0, sizeof *p);
-    p->report_fd = p->terminal_fd = -1;
-    for (int c = 0; c < CHANNELS; c++) p->in[c].fd = p->out[c].fd = -1;
+    p->report_fd = -1;
+    for (int c = 0; c < CHANNELS; c++) p->in[c].fd = p->out[c].fd = p->out[c].far_fd = -1;
     if (i >= process_slots) process_slots = i + 1;
     return p;
   }
@@ -67,7 +67,7 @@ void process_settle_start(struct process *p)
   write_u32(payload, (uint32_t)report[0]);
   write_u32(payload + 4, (uint32_t)report[1]);
   send_frame(p->id, FRAME_FAILED, 0, payload, 8);
-  process_drop_terminal(p);
+  process_let_go(p);
   for (int c = 0; c < CHANNELS; c++) {
     if (p->in[c].fd >= 0) close(p->in[c].fd);
     if (p->out[c].fd >= 0 && p->out[c].fd != p->in[STDIN].fd) close(p->out[c].fd);
@@ -78,10 +78,13 @@ void process_settle_start(struct process *p)
   process_free_if_over(p);
 }
 
-void process_drop_terminal(struct process *p)
+/* Of the far sides. */
+void process_let_go(struct process *p)
 {
-  if (p->terminal_fd >= 0) close(p->terminal_fd);
-  p->terminal_fd = -1;
+  for (int c = 0; c < CHANNELS; c++) {
+    if (p->out[c].far_fd >= 0) close(p->out[c].far_fd);
+    p->out[c].far_fd = -1;
+  }
 }
 
 void process_exited(struct process *p, int status, const void *rusage)
@@ -95,9 +98,10 @@ void process_exited(struct process *p, int status, const void *rusage)
   write_u64(payload + 8, (uint64_t)use->ru_utime.tv_sec * 1000000u + (uint64_t)use->ru_utime.tv_usec);
   write_u64(payload + 16, (uint64_t)use->ru_stime.tv_sec * 1000000u + (uint64_t)use->ru_stime.tv_usec);
   write_u64(payload + 24, (uint64_t)use->ru_maxrss * 1024u);
-  process_drop_terminal(p);
+  process_let_go(p);
   p->pid = 0;
   p->exit_held = true;
   barriers_raise(p);
   held_release(p);
+  output_drain(p);
 }

@@ -126,6 +126,9 @@ void output_pump(struct process *p, enum channel channel)
     return;
   }
   struct output *out = &p->out[channel];
+  /* It has been started, or it would have nothing to say. */
+  if (p->report_fd >= 0) process_settle_start(p);
+  if (p->id == 0) return;
   size_t most = out->credit < MAX_PAYLOAD_BYTES ? out->credit : MAX_PAYLOAD_BYTES;
   ssize_t n = read(out->fd, data_space(), most);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) return;
@@ -139,14 +142,27 @@ void output_pump(struct process *p, enum channel channel)
   held_release(p);
 }
 
+void output_drain(struct process *p)
+{
+  const uint32_t id = p->id;
+  for (int c = STDOUT; c <= STDERR; c++) {
+    uint32_t before = 0;
+    /* Without an end and without having taken anything: the rest is of those who have the pipe still. */
+    while (p->id == id && output_is_wanted(p, c) && room_for_data() && p->out[c].credit != before) {
+      before = p->out[c].credit;
+      output_pump(p, c);
+    }
+  }
+}
+
 void output_close(struct process *p, enum channel channel)
 {
   struct output *out = &p->out[channel];
   if (out->fd < 0) return;
   int fd = out->fd;
   if (p->terminal) input_close(p, STDIN);
-  process_drop_terminal(p);
-  out->fd = -1;
+  if (out->far_fd >= 0) close(out->far_fd);
+  out->fd = out->far_fd = -1;
   out->barrier = 0;
   close(fd);
   if (channel == CONTROL_OUT) p->held_length = 0;

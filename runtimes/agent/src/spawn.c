@@ -20,6 +20,10 @@ static size_t spec_length;
 static uint32_t spec_id;
 static char *strings[MAX_STRINGS + 3];
 static int null_fd = -1;
+
+/* By so much at most the news is late that a process has started to which nothing can be sent. */
+#define START_DELAY_NS 2000000u
+
 static struct rlimit files_limit, file_size_limit;
 
 /* Descriptors 0 to 4 stay taken in the agent, so that what it opens later is never one that a child must fill. */
@@ -86,7 +90,8 @@ static bool split(struct plan *plan, uint32_t argc, uint32_t envc)
   return true;
 }
 
-static bool own_end(int fd) { return fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK) == 0; }
+/* Of a pipe, which has no other flags that could be set. */
+static bool own_end(int fd) { return fcntl(fd, F_SETFL, O_NONBLOCK) == 0; }
 
 static bool make_pipe(int *ours, int *theirs, bool child_reads)
 {
@@ -104,9 +109,8 @@ static bool make_terminal(struct process *p, struct plan *plan)
   if (master < 0) return false;
   p->in[STDIN].fd = p->out[STDOUT].fd = master;
   if (ioctl(master, TIOCSPTLCK, &unlock) < 0) return false;
-  p->terminal_fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
-  if (p->terminal_fd < 0) return false;
-  plan->terminal_fd = p->terminal_fd;
+  plan->terminal_fd = p->out[STDOUT].far_fd = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+  if (plan->terminal_fd < 0) return false;
   return ioctl(master, TIOCSWINSZ, &plan->size) == 0;
 }
 
@@ -115,8 +119,10 @@ static bool make_channels(struct process *p, struct plan *plan)
   if (!make_pipe(&p->report_fd, &plan->report_fd, false)) return false;
   if (plan->flags & WITH_TERMINAL) return make_terminal(p, plan);
   if ((plan->flags & WITH_STDIN) && !make_pipe(&p->in[STDIN].fd, &plan->child_fd[STDIN], true)) return false;
-  if (!make_pipe(&p->out[STDOUT].fd, &plan->child_fd[STDOUT], false)) return false;
-  if (!make_pipe(&p->out[STDERR].fd, &plan->child_fd[STDERR], false)) return false;
+  for (int c = STDOUT; c <= STDERR; c++) {
+    if (!make_pipe(&p->out[c].fd, &p->out[c].far_fd, false)) return false;
+    plan->child_fd[c] = p->out[c].far_fd;
+  }
   if (!(plan->flags & WITH_CONTROL)) return true;
   return make_pipe(&p->in[CONTROL_IN].fd, &plan->child_fd[CONTROL_IN], true)
     && make_pipe(&p->out[CONTROL_OUT].fd, &plan->child_fd[CONTROL_OUT], false);
@@ -166,8 +172,6 @@ static _Noreturn void become(const struct plan *plan, uint32_t id)
 {
   tree_mark_self(id);
   setsid();
-  struct sigaction standard = {.sa_handler = SIG_DFL};
-  for (int s = 1; s <= 64; s++) (void)sigaction(s, &standard, NULL);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
@@ -213,7 +217,7 @@ void spawn_start(const struct frame *f)
   if (pid == 0) become(&plan, f->id);
   if (made) error = errno;
   for (int i = 0; i < CHANNELS; i++)
-    if (plan.child_fd[i] >= 0) close(plan.child_fd[i]);
+    if (plan.child_fd[i] >= 0 && plan.child_fd[i] != p->out[i].far_fd) close(plan.child_fd[i]);
   if (plan.report_fd >= 0) close(plan.report_fd);
   /* A long description does not stay in memory. */
   if (spec_length > 65536) (void)madvise(spec, sizeof spec, MADV_DONTNEED);
@@ -222,10 +226,12 @@ void spawn_start(const struct frame *f)
     p->id = f->id;
     p->pid = pid;
     p->terminal = plan.flags & WITH_TERMINAL;
+    /* Whoever has something to send to it waits for its start; others wait for its end. */
+    if (plan.flags == 0) p->report_due_ns = now_ns() + START_DELAY_NS;
     return;
   }
   if (p->report_fd >= 0) close(p->report_fd);
-  process_drop_terminal(p);
+  process_let_go(p);
   for (int i = 0; i < CHANNELS; i++) {
     if (p->in[i].fd >= 0) close(p->in[i].fd);
     if (p->out[i].fd >= 0 && p->out[i].fd != p->in[STDIN].fd) close(p->out[i].fd);
