@@ -62,13 +62,16 @@ async function collect(
   const startedAt = performance.now()
   let exit: CommandEnd | undefined
   try {
-    for await (const message of open()) {
-      if (message.exit !== undefined) {
-        exit = endFromWire(message.exit)
-      } else {
-        await take(output.toEvent(streamOf(message), message.data), output, options)
-      }
+    const messages = open()[Symbol.asyncIterator]()
+    while (exit === undefined) {
+      const next = await messages.next()
+      if (next.done === true) break
+      const { value: message } = next
+      if (message.exit === undefined) await take(output.toEvent(streamOf(message), message.data), output, options)
+      else exit = endFromWire(message.exit)
     }
+    // It is the last: how the call itself ends is not waited for, which is one more turn of both processes.
+    if (exit !== undefined) messages.next().catch(() => undefined)
     for (const event of output.remains()) await take(event, output, options)
   } catch (error) {
     if (!(error instanceof TimeoutError)) throw error

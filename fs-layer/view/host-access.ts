@@ -39,19 +39,24 @@ export class HostAccess {
     yield batch
   }
 
-  *read(path: ByteString, offset: number, length = Number.POSITIVE_INFINITY): Generator<Buffer> {
+  /** The last piece is returned, not yielded: whoever reads a small file needs no second step to learn of its end. */
+  *read(path: ByteString, offset: number, length = Number.POSITIVE_INFINITY): Generator<Buffer, Buffer | undefined> {
     const node = this.#hold(path)
     try {
-      if (this.#attr(node).mode >> 12 === S_IFLNK >> 12) throw EINVAL
+      const { mode, size } = this.#attr(node)
+      if (mode >> 12 === S_IFLNK >> 12) throw EINVAL
       this.#view.open(this.#caller, node, O_RDONLY)
       const end = offset + length
       for (let at = offset; at < end; ) {
-        const chunk = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, end - at))
+        // A byte more than there should be: where it is not filled this is the end.
+        const wanted = Math.max(1, size + 1 - at)
+        const chunk = Buffer.allocUnsafeSlow(Math.min(READ_CHUNK_BYTES, wanted, end - at))
         const got = this.#view.read(this.#caller, node, at, chunk.length, chunk, 0)
-        if (got > 0) yield got === chunk.length ? chunk : chunk.subarray(0, got)
-        if (got < chunk.length) return
         at += got
+        if (got < chunk.length || at === end) return got > 0 ? chunk.subarray(0, got) : undefined
+        yield chunk
       }
+      return undefined
     } finally {
       this.#view.overlay.letGo(node)
     }

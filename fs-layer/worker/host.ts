@@ -93,8 +93,13 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
       const one = await thread.thread(view)
       const stream = await one.call<number>({ op: 'write', view, as, path, options })
       try {
-        for await (const chunk of data) await one.call({ op: 'feed', stream, data: chunk })
-        return await one.call<NodeInfo>({ op: 'finish', stream })
+        // One is held back, so that the last goes along with the end.
+        let last: Buffer | undefined
+        for await (const chunk of data) {
+          if (last !== undefined) await one.call({ op: 'feed', stream, data: last })
+          last = chunk
+        }
+        return await one.call<NodeInfo>({ op: 'finish', stream, data: last })
       } catch (error) {
         if (!one.hasEnded) await one.call({ op: 'abandon', stream })
         throw error

@@ -28,7 +28,8 @@ export type Call =
   | { op: 'rename'; view: string; as: Principal; from: ByteString; to: ByteString }
   | { op: 'write'; view: string; as: Principal; path: ByteString; options: WriteOptions }
   | { op: 'feed'; stream: number; data: Uint8Array }
-  | { op: 'finish' | 'abandon'; stream: number }
+  | { op: 'finish'; stream: number; data: Uint8Array | undefined }
+  | { op: 'abandon'; stream: number }
   | { op: 'list'; view: string; as: Principal; path: ByteString; recursive: boolean }
   | { op: 'read'; view: string; as: Principal; path: ByteString; offset: number; length: number | undefined }
   | { op: 'changes' | 'trail' | 'cut'; view: string }

@@ -118,6 +118,7 @@ export class Session {
       case 'feed':
         return this.#writer(call.stream).feed(asBuffer(call.data))
       case 'finish':
+        if (call.data !== undefined) this.#writer(call.stream).feed(asBuffer(call.data))
         return this.#finish(call.stream)
       case 'abandon':
         return this.#take(this.#writers, call.stream)?.file.abandon()

@@ -1,10 +1,13 @@
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { readFile, rmdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** Groups whose processes do not end within this are left, and said to be. */
 const REMOVE_WITHIN_MS = 5_000
+
+/** Far more than `memory.oom_control` and `memory.events` have. */
+const MAX_WATCHED_BYTES = 1024
 
 export async function setLimit(directory: string, file: string, value: number | string): Promise<void> {
   await writeFile(join(directory, file), String(value))
@@ -31,13 +34,36 @@ export async function readField(directory: string, file: string, name: string): 
   return fieldOf(await readText(directory, file), name)
 }
 
-/** The same at once: these files are not on a disk, and to ask for one takes less than to wait for it. */
-export function readFieldSync(directory: string, file: string, name: string): number | undefined {
-  try {
-    return fieldOf(readFileSync(join(directory, file), 'utf8'), name)
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
+/** A field of a file that is asked for often. */
+export interface WatchedField {
+  /** At once: these files are not on a disk, and to ask for one takes less than to wait for it. */
+  value(): number | undefined
+  close(): void
+}
+
+/** Stays open from the first look until `close`, or a look that finds the file gone: from then on nothing is known. */
+export function watchField(directory: string, file: string, name: string): WatchedField {
+  const text = Buffer.alloc(MAX_WATCHED_BYTES)
+  let fd: number | undefined
+  let isOver = false
+  const close = () => {
+    isOver = true
+    if (fd !== undefined) closeSync(fd)
+    fd = undefined
+  }
+  return {
+    value() {
+      if (isOver) return undefined
+      try {
+        fd ??= openSync(join(directory, file), 'r')
+        return fieldOf(text.toString('latin1', 0, readSync(fd, text, 0, text.length, 0)), name)
+      } catch (error) {
+        close()
+        if (isMissing(error)) return undefined
+        throw error
+      }
+    },
+    close,
   }
 }
 

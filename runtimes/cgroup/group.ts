@@ -40,6 +40,8 @@ export interface ControlGroup {
   stats(): Promise<GroupStats>
   /** As in `stats`, for who asks at each command. */
   oomKills(): number | undefined
+  /** `oomKills` is not known from then on, and nothing is held open for it. Part of `remove`. */
+  close(): void
   /** Ends every process in the group and removes it. */
   remove(): Promise<void>
 }

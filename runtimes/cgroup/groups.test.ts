@@ -95,6 +95,15 @@ describe('a control group of this machine', () => {
     }
   })
 
+  it('knows of kills for want of memory for as long as it exists', async () => {
+    const name = `croft-test-${randomBytes(6).toString('hex')}`
+    const groups = await detectControlGroups()
+    const group = await groups?.create(name, { memoryBytes: 64 << 20 })
+    expect([group?.oomKills(), group?.oomKills()]).toEqual([0, 0])
+    await group?.remove()
+    expect(group?.oomKills()).toBeUndefined()
+  })
+
   it('leaves nothing where a limit is refused', async () => {
     const name = `croft-test-${randomBytes(6).toString('hex')}`
     const groups = await detectControlGroups()

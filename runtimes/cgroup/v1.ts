@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { emptyAndRemove, readField, readFieldSync, readNumber, setLimit } from './files.ts'
+import { emptyAndRemove, readField, readNumber, setLimit, watchField } from './files.ts'
 import {
   type ControlGroup,
   type ControlGroups,
@@ -44,11 +44,14 @@ export function createV1(parents: V1Directories): ControlGroups {
 
 export function v1Group(directories: V1Directories): ControlGroup {
   const { memory } = directories
+  const ooms = memory === undefined ? undefined : watchField(memory, 'memory.oom_control', 'oom_kill')
   return {
     procsPaths: distinct(directories).map((directory) => join(directory, 'cgroup.procs')),
     stats: () => stats(directories),
-    oomKills: () => (memory === undefined ? undefined : readFieldSync(memory, 'memory.oom_control', 'oom_kill')),
+    oomKills: () => ooms?.value(),
+    close: () => ooms?.close(),
     async remove() {
+      ooms?.close()
       for (const directory of distinct(directories)) await emptyAndRemove(directory)
     },
   }

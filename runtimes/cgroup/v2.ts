@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { emptyAndRemove, readField, readFieldSync, readNumber, readText, setLimit } from './files.ts'
+import { emptyAndRemove, readField, readNumber, readText, setLimit, watchField } from './files.ts'
 import {
   type ControlGroup,
   type ControlGroups,
@@ -95,11 +95,14 @@ async function enable(parent: string, line: string): Promise<void> {
 }
 
 export function v2Group(directory: string): ControlGroup {
+  const ooms = watchField(directory, 'memory.events', 'oom_kill')
   return {
     procsPaths: [join(directory, 'cgroup.procs')],
     stats: () => stats(directory),
-    oomKills: () => readFieldSync(directory, 'memory.events', 'oom_kill'),
+    oomKills: () => ooms.value(),
+    close: () => ooms.close(),
     async remove() {
+      ooms.close()
       // Kills at once whatever is in it, also what forks meanwhile (since Linux 5.14).
       const kill = join(directory, 'cgroup.kill')
       if (existsSync(kill)) await writeFile(kill, '1')

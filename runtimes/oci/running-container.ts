@@ -104,6 +104,7 @@ export class RunningContainer {
   async #stop(): Promise<void> {
     const { limits } = this.#options
     this.stream.destroy()
+    this.#group.close()
     this.#process.kill()
     if (!(await this.#process.hasEnded(limits.deathMs))) {
       throw failure(this.#options, `process ${this.#process.pid} did not end within ${limits.deathMs} ms`)

@@ -138,6 +138,23 @@ describe('files', () => {
     expect(await files.exists('build/deep')).toBe(false)
   })
 
+  test('of every size about a piece of what is sent are whole, and so is any part of them', async () => {
+    const { files } = sandbox
+    const piece = 256 * 1024
+    for (const size of [0, 1, piece - 1, piece, piece + 1, 2 * piece]) {
+      const content = Buffer.alloc(size, 'croft ')
+      await files.write('build/sized', content)
+      expect(content.equals(await files.read('build/sized')), `${size}`).toBe(true)
+      const [offset, length] = [Math.max(0, size - 3), 2]
+      expect(await files.readText('build/sized', { offset, length })).toBe(
+        content.toString('utf8', offset, offset + length),
+      )
+      expect(await files.readText('build/sized', { offset: size })).toBe('')
+      expect(await files.readText('build/sized', { offset: size + 1, length: 1 })).toBe('')
+    }
+    await files.remove('build/sized')
+  })
+
   test('are seen by commands at once, and the other way round', async () => {
     await sandbox.files.write('build/from-outside', 'hello')
     expect((await sandbox.run('cat build/from-outside')).stdout).toBe('hello')

@@ -28,6 +28,22 @@ export function processCases(given: () => Given): void {
       expect(stdout.toString()).not.toContain('HOME')
     })
 
+    it('is whole at its exit, where it has closed its output before, and where others still have it', async () => {
+      const closed = await sh(given().agent, 'echo said; exec >&- 2>&-; exec sleep 0.05')
+      expect(closed).toMatchObject({ code: 0 })
+      expect(closed.stdout.toString()).toBe('said\n')
+      const left = await sh(given().agent, 'echo first; (sleep 0.05; echo later) & exit 3')
+      expect(left).toMatchObject({ code: 3 })
+      expect(left.stdout.toString()).toBe('first\nlater\n')
+    })
+
+    it('that goes on without a word is known to have started', async () => {
+      const process = await given().agent.spawn({ argv: ['sleep', '60'], env: ENV, cwd: '/' })
+      expect(process.pid).toBeGreaterThan(1)
+      process.signal(9, 'tree')
+      expect(await process.exited).toMatchObject({ signal: 9 })
+    })
+
     it('has its exit code, or the signal that ended it, and what it used', async () => {
       expect(await sh(given().agent, 'exit 255')).toMatchObject({ code: 255 })
       const killed = await sh(given().agent, 'kill -TERM $$')
