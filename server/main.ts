@@ -1,5 +1,6 @@
 #!/usr/bin/env node
 import { writeSync } from 'node:fs'
+import { auditCommand } from './audit/audit-command.ts'
 import { configCommand } from './config/config-command.ts'
 import { ConfigError } from './config/config-error.ts'
 import { type Flags, parseFlags, USAGE } from './config/flags.ts'
@@ -20,6 +21,13 @@ process.exitCode = await run(process.argv.slice(2))
 
 async function run(args: readonly string[]): Promise<number> {
   const surroundings = { uid: process.getuid?.() ?? 0, env: process.env }
+  if (args[0] === 'audit') {
+    try {
+      return (await auditCommand(args.slice(1), surroundings, say)) ? 0 : EXIT_FAILED
+    } catch (error) {
+      return fail(error, EXIT_FAILED, 'audit')
+    }
+  }
   if (args[0] === 'config') {
     try {
       return say(configCommand(args.slice(1), surroundings))

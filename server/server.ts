@@ -34,6 +34,8 @@ import { Windows } from './access/windows.ts'
 import { Grpc } from './api/grpc-server.ts'
 import { Listeners } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
+import { auditCalls } from './audit/audit-calls.ts'
+import { openAudit } from './audit/open-audit.ts'
 import { codebaseService } from './codebases/codebase-service.ts'
 import { Codebases } from './codebases/codebases.ts'
 import { BackgroundCommands } from './commands/background-commands.ts'
@@ -182,7 +184,11 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const guesses = new Windows({ windowMs: 60_000, maxNames: limits.maxConnections }, { nowMs })
   const gate = new Gate(limits, { tokens, guesses })
   const guard = new Guard({ records, countCommand: (owner) => quotas.countCommand(owner) })
-  const grpc = new Grpc({ maxMessageBytes: limits.maxMessageBytes }, { gate, guard, log })
+  const audit = openAudit(config, { nowMs, log, undo })
+  const grpc = new Grpc(
+    { maxMessageBytes: limits.maxMessageBytes },
+    { gate, guard, log, onEnd: audit === undefined ? () => undefined : auditCalls(audit) },
+  )
   const expired = unauthenticated('the token has expired', 'token_invalid')
   const cut = (tokenId: string, reason: Error) => grpc.calls.cut((id) => id === tokenId, reason)
   grpc.add(AccessService, accessService({ tokens, limits, cut }))
@@ -239,6 +245,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
       { name: 'expired tokens', run: async () => grpc.calls.cut((id) => !tokens.isValid(id), expired) },
       { name: 'ended commands', run: async () => commands.sweep() },
       { name: 'idle views', run: () => views.sweep() },
+      { name: 'audit log', run: async () => audit?.sync() },
       { name: 'idle exit', run: async () => idle.check() },
     ],
     log,

@@ -1,5 +1,6 @@
 import { Command } from 'commander'
 import { addApply } from './commands/apply.ts'
+import { addAudit } from './commands/audit.ts'
 import { addKill, addLogs, addPs, addWait } from './commands/background.ts'
 import { addBench } from './commands/bench.ts'
 import { addChanges } from './commands/changes.ts'
@@ -67,6 +68,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addPresets,
     addServe,
     addConfig,
+    addAudit,
     addToken,
     addDoctor,
     addBench,

@@ -1,5 +1,5 @@
 import type { DescMethod } from '@bufbuild/protobuf'
-import { CroftError, notFound } from '../errors/croft-error.ts'
+import { CroftError, notFound, printable } from '../errors/croft-error.ts'
 import { isId } from '../records/ids.ts'
 import { type Caller, sees } from './caller.ts'
 import { type Decision, decisionOf, type Need } from './decisions.ts'
@@ -12,8 +12,16 @@ export interface GuardDependencies {
   readonly countCommand: (owner: string) => void
 }
 
+export interface Checked {
+  readonly need: Need
+  readonly ids: readonly string[]
+}
+
+/** Of the ids of one request. */
+const MAX_NOTED = 100
+
 /** Looks at one message of a call before its handler does. Throws what the call is then answered with. */
-export type Check = (request: object, caller: Caller) => void
+export type Check = (request: object, caller: Caller, note: (checked: Checked) => void) => void
 
 /**
  * The one place that decides who may do what with whose. To whom a thing does not belong, it does not exist: that is
@@ -30,9 +38,11 @@ export class Guard {
   of(method: DescMethod): Check {
     const decision = decisionOf(method)
     const idsOf = requestIds(method.input)
-    return (request, caller) => {
-      checkRole(decision, request, caller, method.name)
+    return (request, caller, note) => {
+      const need = typeof decision.needs === 'function' ? decision.needs(request as never) : decision.needs
       const ids = idsOf(request)
+      note({ need, ids: [...ids.owned.map(({ id }) => id), ...ids.others].slice(0, MAX_NOTED).map(printable) })
+      checkRole(need, caller, method.name)
       checkOwners(ids, decision, caller)
       if (caller.role !== 'admin' && decision.filters !== true) this.#checkOwned(ids, caller)
       if (decision.starts !== undefined) this.#countCommand(ids, caller)
@@ -67,8 +77,7 @@ const MAY: Readonly<Record<Caller['role'], ReadonlySet<Need>>> = {
   admin: new Set(['read', 'write', 'admin']),
 }
 
-function checkRole({ needs }: Decision, request: object, { role }: Caller, method: string): void {
-  const need = typeof needs === 'function' ? needs(request as never) : needs
+function checkRole(need: Need, { role }: Caller, method: string): void {
   if (MAY[role].has(need)) return
   const who = need === 'admin' ? 'an admin' : 'an admin or a user'
   throw new CroftError('PERMISSION_DENIED', `${method} is for ${who}, and this caller is ${ROLES[role]}`, {

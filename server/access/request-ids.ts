@@ -5,6 +5,8 @@ import type { OwnedKind } from './owner-of.ts'
 export interface RequestIds {
   /** In the order of their fields. Empty ones are left out. */
   readonly owned: { readonly kind: OwnedKind; readonly id: string }[]
+  /** Of things that are found by way of others, or by admins only. */
+  readonly others: string[]
   /** Messages with a field `owner_id`, to read it and to fill it in. */
   readonly owners: { ownerId: string }[]
 }
@@ -30,7 +32,7 @@ type Visit = (message: Values, found: RequestIds) => void
 export function requestIds(type: DescMessage): (request: object) => RequestIds {
   const visit = visitorOf(type, new Map())
   return (request) => {
-    const found: RequestIds = { owned: [], owners: [] }
+    const found: RequestIds = { owned: [], others: [], owners: [] }
     visit?.(request as Values, found)
     return found
   }
@@ -61,7 +63,8 @@ function visitOf(field: DescField, known: Map<string, Visit | undefined>): Visit
 
 function visitorOfName(field: DescField): Visit | undefined {
   if (field.scalar !== ScalarType.STRING || !/_ids?$/.test(field.name)) return undefined
-  if (WITHOUT_OWNER.has(field.name)) return undefined
+  if (WITHOUT_OWNER.has(field.name))
+    return (message, found) => void found.others.push(String(readField(message, field)))
   if (field.name === 'owner_id') return (message, found) => found.owners.push(message as { ownerId: string })
   const kind = KINDS[field.name.replace(/_ids$/, '_id')]
   if (kind === undefined) throw new Error(`whose ${field.parent.typeName}.${field.name} is, is not decided`)

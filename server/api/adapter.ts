@@ -12,9 +12,10 @@ import {
 } from '@grpc/grpc-js'
 import type { Door, Gate } from '../access/gate.ts'
 import type { Check, Guard } from '../access/guard.ts'
+import type { CroftError } from '../errors/croft-error.ts'
 import { toCroftError } from '../errors/to-croft-error.ts'
 import { trailersOf } from '../errors/trailers.ts'
-import type { Calls, OpenCall } from './calls.ts'
+import type { Calls, OpenCall, Outcome } from './calls.ts'
 import type { Handlers } from './handlers.ts'
 
 export interface AdapterDependencies {
@@ -39,11 +40,11 @@ export function implement<S extends DescService>(
     const handler = (handlers as unknown as Record<string, AnyHandler>)[method.localName]
     if (handler === undefined) throw new Error(`no handler for ${service.typeName}.${method.name}`)
     const begin = (transport: Transport): OpenCall => {
-      const call = calls.begin(method.name, transport)
+      const call = calls.begin(method, transport, `${door.name} ${transport.getPeer()}`)
       try {
         call.known = gate.admit(transport.metadata, door, transport.getPeer())
       } catch (error) {
-        calls.end(call)
+        calls.end(call, outcomeOf(error, call))
         throw error
       }
       return call
@@ -79,7 +80,7 @@ function adapt(served: Served) {
       ? (transport: Transport, call: OpenCall) => requestsOf(transport as RequestStream | Duplex, call, served.check)
       : (transport: Transport, call: OpenCall) => {
           const { request } = transport as Unary | AnswerStream
-          served.check(request, call.caller)
+          checkFor(call, served.check, request)
           return request
         }
   return methodKind === 'server_streaming' || methodKind === 'bidi_streaming'
@@ -98,16 +99,18 @@ function serveOne(
 ): void {
   let call: OpenCall | undefined
   const fail = (error: unknown) => {
+    if (call !== undefined) calls.end(call, outcomeOf(error, call))
     reply({ ...failure(error, call), name: 'ServiceError', message: '' })
-    if (call !== undefined) calls.end(call)
   }
   try {
     call = begin(transport)
     const opened = call
     ;(handler(ofRequest(transport, opened), opened) as Promise<Init>)
       .then((answer) => {
-        reply(null, create(method.output, answer))
-        calls.end(opened)
+        const message = create(method.output, answer)
+        opened.made = idIn(message)
+        calls.end(opened, { code: 'OK' })
+        reply(null, message)
       })
       .catch(fail)
   } catch (error) {
@@ -121,20 +124,45 @@ async function serveStream(
   ofRequest: OfRequest,
 ): Promise<void> {
   let call: OpenCall | undefined
+  let outcome: Outcome = { code: 'OK' }
   try {
     call = begin(transport)
     for await (const answer of handler(ofRequest(transport, call), call) as AsyncIterable<Init>) {
-      if (transport.cancelled) break
+      if (transport.cancelled) {
+        outcome = { code: 'CANCELLED' }
+        break
+      }
       if (!transport.write(create(method.output, answer))) await writable(transport, call.signal)
       call.signal.throwIfAborted()
     }
     transport.end()
   } catch (error) {
+    outcome = outcomeOf(error, call)
     // grpc-js turns an error event into the status and the trailers of the answer.
     if (!transport.destroyed) transport.emit('error', failure(error, call))
   } finally {
-    if (call !== undefined) calls.end(call)
+    if (call !== undefined) calls.end(call, outcome)
   }
+}
+
+/** What it asks for is on its record before it is decided about. */
+function checkFor(call: OpenCall, check: Check, request: object): void {
+  check(request, call.caller, ({ need, ids }) => {
+    call.need ??= need
+    if (ids.length > 0) call.ids = ids
+  })
+}
+
+function outcomeOf(error: unknown, call: OpenCall | undefined): Outcome {
+  const known = knownOf(error, call)
+  return known === undefined ? { code: 'INTERNAL' } : { code: known.code, reason: known.reason }
+}
+
+/** Of an answer that is one thing. */
+function idIn(message: object): string | undefined {
+  const thing =
+    'token' in message && typeof message.token === 'object' && message.token !== null ? message.token : message
+  return 'id' in thing && typeof thing.id === 'string' ? thing.id : undefined
 }
 
 /** Resolves when there is room for more, rejects when nobody will read it. */
@@ -172,7 +200,7 @@ async function* requestsOf(
   for (;;) {
     const { done, value } = await unlessAborted(requests.next(), call.signal)
     if (done === true) break
-    check(value, call.caller)
+    checkFor(call, check, value)
     yield value
   }
   // One that was cut while nobody read it ends like one that is whole.
@@ -195,7 +223,7 @@ interface Failure {
 }
 
 function failure(error: unknown, call: OpenCall | undefined): Failure {
-  const known = toCroftError(error) ?? (call?.signal.aborted ? toCroftError(call.signal.reason) : undefined)
+  const known = knownOf(error, call)
   if (known === undefined) return unforeseen(error, call)
   call?.log.debug({ code: known.code, reason: known.reason, cause: known.cause }, known.message)
   try {
@@ -203,6 +231,10 @@ function failure(error: unknown, call: OpenCall | undefined): Failure {
   } catch (fault) {
     return unforeseen(fault, call)
   }
+}
+
+function knownOf(error: unknown, call: OpenCall | undefined): CroftError | undefined {
+  return toCroftError(error) ?? (call?.signal.aborted ? toCroftError(call.signal.reason) : undefined)
 }
 
 function unforeseen(error: unknown, call: OpenCall | undefined): Failure {

@@ -1,22 +1,48 @@
 import type { EventEmitter } from 'node:events'
+import type { DescMethod } from '@bufbuild/protobuf'
 import type { Logger } from 'pino'
 import type { Caller } from '../access/caller.ts'
-import { CroftError } from '../errors/croft-error.ts'
+import type { Need } from '../access/decisions.ts'
+import { CroftError, type StatusName } from '../errors/croft-error.ts'
 import type { Call } from './handlers.ts'
 
 /** What of a call of grpc-js is needed here. */
 type Transport = Pick<EventEmitter, 'once'> & { readonly cancelled: boolean }
 
+/** How a call was answered. */
+export interface Outcome {
+  readonly code: StatusName | 'OK'
+  readonly reason?: string | undefined
+}
+
+/** What is known of a call when it is over. */
+export interface EndedCall extends Outcome {
+  readonly id: string
+  readonly method: DescMethod
+  /** What of the caller it needs; absent where it did not come to that. */
+  readonly need: Need | undefined
+  readonly caller: Caller | undefined
+  /** The door, and the address. */
+  readonly from: string
+  /** Those that its request named. */
+  readonly ids: readonly string[]
+  /** The id of what it made. */
+  readonly made: string | undefined
+  readonly durationMs: number
+}
+
 /** Every call that is under way, so that a stop can refuse new ones, end these and know when none is left. */
 export class Calls {
   readonly #log: Logger
+  readonly #onEnd: (call: EndedCall) => void
   readonly #open = new Set<OpenCall>()
   #count = 0
   #stopping: CroftError | undefined
   #whenIdle: (() => void)[] = []
 
-  constructor(log: Logger) {
+  constructor(log: Logger, onEnd: (call: EndedCall) => void) {
     this.#log = log
+    this.#onEnd = onEnd
   }
 
   get open(): number {
@@ -29,16 +55,17 @@ export class Calls {
   }
 
   /** Throws UNAVAILABLE when the server is stopping. Followed by one `end`. */
-  begin(method: string, transport: Transport): OpenCall {
+  begin(method: DescMethod, transport: Transport, from: string): OpenCall {
     if (this.#stopping !== undefined) throw this.#stopping
     this.#count += 1
-    const call = new OpenCall(method, this.#count, this.#log, transport)
+    const call = new OpenCall(method, this.#count, this.#log, transport, from)
     this.#open.add(call)
     return call
   }
 
-  end(call: OpenCall): void {
+  end(call: OpenCall, outcome: Outcome): void {
     this.#open.delete(call)
+    this.#onEnd(call.ended(outcome))
     if (this.#open.size === 0) {
       for (const resolve of this.#whenIdle.splice(0)) resolve()
     }
@@ -70,7 +97,9 @@ export class Calls {
 
 /** The signal is made when it is first asked for: most calls are over before anybody would. */
 export class OpenCall implements Call {
-  readonly method: string
+  readonly method: DescMethod
+  readonly #from: string
+  readonly #startedMs = performance.now()
   readonly #number: number
   readonly #parentLog: Logger
   readonly #transport: Transport
@@ -79,8 +108,13 @@ export class OpenCall implements Call {
   #abortedBy: unknown
   /** Absent until it is known. */
   known: Caller | undefined
+  /** The same of what its request needs, and the ids in that. */
+  need: Need | undefined
+  ids: readonly string[] = []
+  made: string | undefined
 
-  constructor(method: string, number: number, log: Logger, transport: Transport) {
+  constructor(method: DescMethod, number: number, log: Logger, transport: Transport, from: string) {
+    this.#from = from
     this.method = method
     this.#number = number
     this.#parentLog = log
@@ -97,7 +131,12 @@ export class OpenCall implements Call {
   }
 
   get log(): Logger {
-    this.#log ??= this.#parentLog.child({ call: this.id, method: this.method, caller: this.known?.name })
+    this.#log ??= this.#parentLog.child({
+      call: this.id,
+      method: this.method.name,
+      caller: this.known?.name,
+      ...(this.ids.length === 0 ? {} : { ids: this.ids }),
+    })
     return this.#log
   }
 
@@ -109,6 +148,12 @@ export class OpenCall implements Call {
       else this.#transport.once('cancelled', () => this.abort(cancelled()))
     }
     return this.#controller.signal
+  }
+
+  ended(outcome: Outcome): EndedCall {
+    const { id, method, need, known: caller, ids, made } = this
+    const durationMs = performance.now() - this.#startedMs
+    return { ...outcome, id, method, need, caller, from: this.#from, ids, made, durationMs }
   }
 
   abort(reason: unknown): void {

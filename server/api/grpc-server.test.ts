@@ -41,7 +41,12 @@ beforeEach(async () => {
   socket = join(dir, 'private', 's.sock')
   stderr = new PassThrough()
   const log = createLog({ logLevel: 'info', logFormat: 'json' }, stderr)
-  const open: OpenParts = { gate: { admit: () => ANYONE }, guard: { of: () => () => undefined }, log }
+  const open: OpenParts = {
+    gate: { admit: () => ANYONE },
+    guard: { of: () => () => undefined },
+    log,
+    onEnd: () => undefined,
+  }
   grpc = new Grpc({ maxMessageBytes: MAX_MESSAGE_BYTES }, open)
   grpc.add(ServerService, { getServerInfo: (request, call) => onInfo(request, call) })
   grpc.add(SnapshotService, {

@@ -6,7 +6,7 @@ import { serviceDefinition } from '../../proto/index.ts'
 import type { Door, Gate } from '../access/gate.ts'
 import type { Guard } from '../access/guard.ts'
 import { implement } from './adapter.ts'
-import { Calls } from './calls.ts'
+import { Calls, type EndedCall } from './calls.ts'
 import type { Handlers } from './handlers.ts'
 
 export interface GrpcOptions {
@@ -17,6 +17,8 @@ export interface GrpcDependencies {
   readonly gate: Pick<Gate, 'admit'>
   readonly guard: Pick<Guard, 'of'>
   readonly log: Logger
+  /** Is told of every call when it is over, before it is answered where that can be. */
+  readonly onEnd: (call: EndedCall) => void
 }
 
 /**
@@ -31,7 +33,7 @@ export class Grpc implements AsyncDisposable {
   readonly #doors = new Map<Door, { server: GrpcServer; accept: (connection: Duplex) => void }>()
 
   constructor(options: GrpcOptions, dependencies: GrpcDependencies) {
-    this.calls = new Calls(dependencies.log)
+    this.calls = new Calls(dependencies.log, dependencies.onEnd)
     this.#options = options
     this.#parts = dependencies
   }

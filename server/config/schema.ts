@@ -62,6 +62,18 @@ const peerSchema = z
   })
   .refine(({ owner, role }) => owner !== '' || role === 'admin', { message: 'is missing', path: ['owner'] })
 
+/** Who did what. */
+const auditSchema = z.strictObject({
+  /** Without one nothing is written. */
+  file: absolutePath.optional(),
+  maxFileBytes: z
+    .int()
+    .min(64 * 1024)
+    .default(64 * 1024 * 1024),
+  /** Of earlier ones beside it. */
+  maxFiles: z.int().min(1).max(100_000).default(100),
+})
+
 const quota = z.int().min(0).optional()
 
 /** Of one owner, in the place of `limits.max…PerOwner`. 0: none. */
@@ -92,6 +104,7 @@ export const configSchema = z.strictObject({
   dangerouslyLetAnyoneIn: z.boolean().default(false),
   /** Where there is no token yet, one for an admin is made and written into this new file. */
   firstToken: absolutePath.optional(),
+  audit: auditSchema.prefault({}),
   logLevel: z.enum(LOG_LEVELS).default('info'),
   logFormat: z.enum(['json', 'text']).default('json'),
   /** For a sandbox that names none; `auto` is the strongest that works and can do what is asked for. */
