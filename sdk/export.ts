@@ -2,10 +2,12 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import {
   ExportContent,
   ExportFormat as ExportFormatOnWire,
+  type ExportRequestSchema,
   ExportService,
   type ExportSpecSchema,
   type ImageConfigSchema,
 } from '../proto/index.ts'
+import { archiveChunks } from './archive-chunks.ts'
 import { type AsOption, principalOf } from './as.ts'
 import type { Connection } from './client/connection.ts'
 import { type DiffSide, sideToWire } from './diff.ts'
@@ -48,6 +50,11 @@ export interface ArchiveOptions extends AsOption {
 export interface ImageOptions {
   /** `name:tag`. Default `croft-export:latest`. */
   readonly reference?: string
+  /**
+   * An archive of the image that the files are put on, as `docker save` or an OCI layout has it: a path, or a stream. What
+   * is said here of the configuration takes the place of what it says. Default: none, as `FROM scratch`.
+   */
+  readonly base?: string | AsyncIterable<Uint8Array>
   /** The directory in the image that the files are in. Default its root. */
   readonly directory?: string
   readonly entrypoint?: readonly string[]
@@ -82,7 +89,11 @@ export async function* archive(
   let contentsBytes = 0
   let bytes = 0
   let size: number | undefined
-  for await (const { message } of connection.bidi(ExportService.method.export, requests(spec), options)) {
+  for await (const { message } of connection.bidi(
+    ExportService.method.export,
+    requests(spec, options.image?.base),
+    options,
+  )) {
     switch (message.case) {
       case 'started':
         contentsBytes = Number(message.value.contentsBytes)
@@ -103,8 +114,13 @@ export async function* archive(
   if (size !== bytes) throw new UnavailableError(`The archive ended after ${bytes} bytes, before its end`)
 }
 
-async function* requests(spec: MessageInitShape<typeof ExportSpecSchema>) {
-  yield { message: { case: 'spec' as const, value: spec } }
+async function* requests(
+  spec: MessageInitShape<typeof ExportSpecSchema>,
+  base: string | AsyncIterable<Uint8Array> | undefined,
+): AsyncGenerator<MessageInitShape<typeof ExportRequestSchema>> {
+  yield { message: { case: 'spec', value: spec } }
+  if (base === undefined) return
+  for await (const data of archiveChunks(base)) yield { message: { case: 'baseImage', value: data } }
 }
 
 function specOf(source: ExportSource, options: ArchiveOptions): MessageInitShape<typeof ExportSpecSchema> {
@@ -136,6 +152,14 @@ const FORMATS: Readonly<Record<ExportFormat, ExportFormatOnWire>> = {
   'git-bundle': ExportFormatOnWire.GIT_BUNDLE,
 }
 
+export function formatToWire(format: ExportFormat): ExportFormatOnWire {
+  return FORMATS[format]
+}
+
+export function formatFromWire(format: ExportFormatOnWire): ExportFormat {
+  return EXPORT_FORMATS.find((each) => FORMATS[each] === format) ?? 'tar'
+}
+
 function contentOf(content: ArchiveOptions['content']): ExportContent {
   if (content === undefined) return ExportContent.UNSPECIFIED
   if (content === 'whole') return ExportContent.WHOLE
@@ -144,9 +168,10 @@ function contentOf(content: ArchiveOptions['content']): ExportContent {
 }
 
 function imageToWire(image: ImageOptions): MessageInitShape<typeof ImageConfigSchema> {
-  const { entrypoint, command, environment = {}, ...rest } = image
+  const { entrypoint, command, environment = {}, base, ...rest } = image
   return {
     ...rest,
+    hasBase: base !== undefined,
     ...(entrypoint === undefined ? {} : { entrypoint: [...entrypoint] }),
     ...(command === undefined ? {} : { command: [...command] }),
     environment: Object.entries(environment).map(([name, value]) => `${name}=${value}`),

@@ -5,6 +5,7 @@ import type { ServerOptions } from './connect/address.ts'
 import { connect } from './connect/connect.ts'
 import { type ArchiveOptions, archive } from './export.ts'
 import { type ExportResult, exportTo } from './export-snapshot.ts'
+import { type ImportOptions, type ImportResult, importArchive } from './import.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
 import { type RuntimeName, runtimeFromWire } from './runtime-names.ts'
 import { Snapshots } from './snapshots.ts'
@@ -147,6 +148,14 @@ export class Server implements AsyncDisposable {
   ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
     const pieces = archive(this.#connection, { case: 'codebaseId', value: codebaseId }, { ...options, as: 'owner' })
     return options.to === undefined ? pieces : exportTo(pieces, options.to)
+  }
+
+  /**
+   * Makes a codebase, or a new version of one, of an archive: a path, or a stream. All or nothing; what was exported comes
+   * back as it was, hash for hash.
+   */
+  async importArchive(from: string | AsyncIterable<Uint8Array>, options: ImportOptions = {}): Promise<ImportResult> {
+    return await importArchive(this.#connection, from, options)
   }
 
   /** Rejects with a `FailedPreconditionError` while a sandbox uses it, with a `NotFoundError` if it is gone. */

@@ -106,7 +106,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const nowMs = Date.now
 
   const dataDir = await openDataDir(config.dataDir, instance)
-  const { records, deltasDir, storeDir } = dataDir
+  const { records, deltasDir, storeDir, incomingDir } = dataDir
   undo.add(() => records[Symbol.asyncDispose]())
   const store = await Store.open({ dir: storeDir })
   undo.add(() => store[Symbol.asyncDispose]())
@@ -211,7 +211,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     (await foldSandbox(sandbox, signal, { views, store, limits })).hash
   grpc.add(DiffService, diffService({ sandboxes, snapshots, store, versionOf }))
   const versions = new Versions({ views, store, limits })
-  grpc.add(ExportService, exportService({ sandboxes, snapshots, codebases, store, versions, limits }))
+  grpc.add(ExportService, exportService({ sandboxes, snapshots, codebases, store, versions, limits, incomingDir }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
   undo.add(() => grpc[Symbol.asyncDispose]())

@@ -34,7 +34,8 @@ export async function* through(source: AsyncIterable<Buffer>, transform: Duplex)
   await whole
 }
 
-async function* throughProgram(source: AsyncIterable<Buffer>, args: readonly string[]): AsyncGenerator<Buffer> {
+/** The program zstd. Where that fails, the error has the code `ZSTD_FAILED`. */
+export async function* throughProgram(source: AsyncIterable<Buffer>, args: readonly string[]): AsyncGenerator<Buffer> {
   const child = spawn('zstd', args, { stdio: ['pipe', 'pipe', 'pipe'] })
   const said: Buffer[] = []
   child.stderr.on('data', (data: Buffer) => said.push(data))
@@ -51,7 +52,10 @@ async function* throughProgram(source: AsyncIterable<Buffer>, args: readonly str
     for await (const chunk of child.stdout) yield chunk
     const [code] = await exited
     if (broken !== undefined) throw broken.error
-    if (code !== 0) throw new Error(`zstd ended with ${code}: ${Buffer.concat(said).toString().trim()}`)
+    if (code !== 0) {
+      const text = `zstd ended with ${code}: ${Buffer.concat(said).toString().trim()}`
+      throw Object.assign(new Error(text), { code: 'ZSTD_FAILED' })
+    }
   } finally {
     child.kill('SIGKILL')
   }

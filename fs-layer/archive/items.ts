@@ -19,8 +19,8 @@ export interface Selection {
 }
 
 /** Markers of an OCI image layer (image-spec, layer.md): of a deleted name, and of all names below in a directory. */
-const WHITEOUT_PREFIX = '.wh.'
-const OPAQUE_NAME = '.wh..wh..opq'
+export const WHITEOUT_PREFIX = '.wh.'
+export const OPAQUE_NAME = '.wh..wh..opq'
 
 /** All of a version: each directory before what is in it, names in the order of their bytes. */
 export function* versionItems(store: StoreReader, root: Hash, { policy }: Selection = {}): Generator<ArchiveItem> {

@@ -60,7 +60,7 @@ export function tarEnd(): Buffer {
 }
 
 /** Whole seconds since 1970, which may be negative, and nanoseconds forward from there. */
-const EXACT_TIME_KEY = 'CROFT.mtime'
+export const EXACT_TIME_KEY = 'CROFT.mtime'
 
 const BLOCK_BYTES = 512
 const MAX_FIELD_NAME = 100

@@ -2,16 +2,16 @@ import { isUtf8 } from 'node:buffer'
 import type { TreeEntry } from '../store/objects.ts'
 
 /** What PKWARE's APPNOTE calls these; the numbers of records, of extra fields and of bits in them. */
-const LOCAL_HEADER = 0x04034b50
+export const LOCAL_HEADER = 0x04034b50
 const DATA_DESCRIPTOR = 0x08074b50
-const CENTRAL_HEADER = 0x02014b50
-const ZIP64_END = 0x06064b50
-const ZIP64_LOCATOR = 0x07064b50
-const END = 0x06054b50
-const EXTRA_ZIP64 = 0x0001
-const EXTRA_UNIX_TIME = 0x5455
+export const CENTRAL_HEADER = 0x02014b50
+export const ZIP64_END = 0x06064b50
+export const ZIP64_LOCATOR = 0x07064b50
+export const END = 0x06054b50
+export const EXTRA_ZIP64 = 0x0001
+export const EXTRA_UNIX_TIME = 0x5455
 /** Ours, for what the others have no room: seconds (i64) and nanoseconds (u32). */
-const EXTRA_EXACT_TIME = 0x6643
+export const EXTRA_EXACT_TIME = 0x6643
 const FLAG_DESCRIPTOR = 0x0008
 const FLAG_UTF8 = 0x0800
 export const STORED = 0

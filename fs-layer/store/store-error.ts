@@ -64,7 +64,7 @@ export class StoreError extends Error {
 const MAX_PRINTED_BYTES = 300
 
 /** A byte string as text for people: UTF-8 where it is that, with all that could fool a terminal escaped. */
-function printablePath(path: ByteString): string {
+export function printablePath(path: ByteString): string {
   const bytes = Buffer.from(path.slice(0, MAX_PRINTED_BYTES), 'latin1')
   const text = isUtf8(bytes) ? bytes.toString('utf8') : bytes.toString('latin1')
   const escaped = text.replace(/[\p{C}"\\\u2028\u2029]/gu, (character) => {

@@ -14,6 +14,7 @@ import { addExec, addShell } from './commands/exec.ts'
 import { addExport } from './commands/export.ts'
 import { addExpose } from './commands/expose.ts'
 import { addFork } from './commands/fork.ts'
+import { addImport } from './commands/import.ts'
 import { addLs } from './commands/ls.ts'
 import { addMount } from './commands/mount.ts'
 import { addPolicy } from './commands/policy.ts'
@@ -57,6 +58,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addDiff,
     addApply,
     addExport,
+    addImport,
     addSnapshot,
     addFork,
     addWatch,

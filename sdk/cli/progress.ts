@@ -44,11 +44,14 @@ export function makingBar(quiet: boolean): {
 }
 
 /** A bar on stderr for an archive: how much of the files has been read. */
-export function exportBar(quiet: boolean): { onProgress: (progress: ExportProgress) => void; stop: () => void } {
+export function exportBar(
+  quiet: boolean,
+  what = 'export',
+): { onProgress: (progress: ExportProgress) => void; stop: () => void } {
   if (quiet || !process.stderr.isTTY) return { onProgress: () => undefined, stop: () => undefined }
   const bar = new SingleBar(
     {
-      format: 'export [{bar}] {percentage}% {mebibytes} MiB',
+      format: `${what} [{bar}] {percentage}% {mebibytes} MiB`,
       stream: process.stderr,
       clearOnComplete: true,
       hideCursor: true,
@@ -65,5 +68,18 @@ export function exportBar(quiet: boolean): { onProgress: (progress: ExportProgre
       bar.update(Math.min(contentsRead, contentsBytes), payload)
     },
     stop: () => bar.stop(),
+  }
+}
+
+/** A bar on stderr for an archive that is sent; what comes from a pipe has no end that is known. */
+export function importBar(quiet: boolean): {
+  onProgress: (progress: { readonly bytes: number; readonly totalBytes: number | undefined }) => void
+  stop: () => void
+} {
+  const bar = exportBar(quiet, 'import')
+  return {
+    onProgress: ({ bytes, totalBytes }) =>
+      bar.onProgress({ contentsRead: bytes, contentsBytes: totalBytes ?? bytes, bytes }),
+    stop: bar.stop,
   }
 }

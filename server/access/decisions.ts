@@ -107,7 +107,7 @@ const ports: Decisions<typeof PortService> = { exposePort: WRITE, connectPort: W
 
 const diffs: Decisions<typeof DiffService> = { listDifferences: READ, getPatch: READ }
 
-const exports: Decisions<typeof ExportService> = { export: READ }
+const exports: Decisions<typeof ExportService> = { export: READ, import: WRITE }
 
 const trails: Decisions<typeof TrailService> = { getAccessTrail: READ, suggestPolicy: READ, getNetworkTrail: READ }
 

@@ -42,6 +42,11 @@ export class Codebases {
     this.#nowMs = dependencies.nowMs
   }
 
+  /** The version with nothing in it. */
+  get emptyRoot(): string {
+    return this.#emptyRoot
+  }
+
   /** With `root` unset, an empty one. */
   async create(name: string, ownerId: string, root = this.#emptyRoot): Promise<CodebaseRecord> {
     this.checkNew(name, ownerId)

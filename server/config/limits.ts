@@ -48,6 +48,15 @@ export const limitsSchema = z.strictObject({
   maxForks: count(100),
   /** Calls of `Export` at one time. */
   maxExports: count(32),
+  /** Calls of `Import` at one time. */
+  maxImports: count(8),
+  /** Of one archive that is imported, or put below an exported image, as it is sent; it is on the disk meanwhile. */
+  maxArchiveBytes: bytes(64 * GiB),
+  /** Of all that one archive becomes; of its entries `maxTreeEntries`, of one file `maxUploadBytes`. */
+  maxUnpackedBytes: bytes(256 * GiB),
+  /** How many times as large as it was sent an archive may become, from so many bytes on. */
+  maxUnpackRatio: count(200),
+  unpackRatioFromBytes: bytes(256 * MiB, 0),
   /** Arguments and variables of the configuration of one image. */
   maxImageConfigBytes: bytes(64 * KiB),
   /** Of one owner, as `quotas` has for single ones; 0: no limit. The server's own user has none. */

@@ -68,8 +68,7 @@ export function notRunning(sandboxId: string, status: string): CroftError {
 }
 
 /** Text of unknown origin, safe in a message and in a log: no control characters, not long. */
-export function printable(text: string): string {
-  const maxShown = 200
+export function printable(text: string, maxShown = 200): string {
   const shown = text.length > maxShown ? `${text.slice(0, maxShown)}…` : text
   // Replaced: C0, DEL and C1 controls, and the marks that turn the direction of text around.
   // biome-ignore lint/suspicious/noControlCharactersInRegex: to take them out is the purpose

@@ -1,3 +1,4 @@
+import { ArchiveError, type ArchiveErrorCode } from '../../fs-layer/archive/archive-error.ts'
 import { PolicyError } from '../../fs-layer/policy/policy-error.ts'
 import { Errno } from '../../fs-layer/protocol/errno.ts'
 import { StoreError, type StoreErrorCode } from '../../fs-layer/store/store-error.ts'
@@ -17,6 +18,7 @@ export function toCroftError(error: unknown): CroftError | undefined {
   if (error instanceof PolicyError) return invalid('permissions', printable(error.message), error)
   if (error instanceof FsLayerError) return fromFsLayer(error)
   if (error instanceof StoreError) return fromStore(error)
+  if (error instanceof ArchiveError) return fromArchive(error)
   if (error instanceof RuntimeError) return fromRuntime(error)
   if (error instanceof AgentError) return fromAgent(error)
   return undefined
@@ -53,6 +55,25 @@ function fromStore(error: StoreError): CroftError | undefined {
   const code = STATUS_OF_STORE[error.code]
   return code === undefined ? undefined : new CroftError(code, error.message, { cause: error })
 }
+
+const STATUS_OF_ARCHIVE: Readonly<Record<ArchiveErrorCode, StatusName>> = {
+  truncated: 'INVALID_ARGUMENT',
+  damaged: 'INVALID_ARGUMENT',
+  unsupported: 'INVALID_ARGUMENT',
+  unsafe: 'INVALID_ARGUMENT',
+  conflict: 'INVALID_ARGUMENT',
+  limit: 'RESOURCE_EXHAUSTED',
+}
+
+function fromArchive(error: ArchiveError): CroftError {
+  const message = printable(error.message, MAX_ARCHIVE_TEXT)
+  // Of whichever stream it came by: no call takes two.
+  const data = { field: 'data', reason: `archive_${error.code}`, cause: error }
+  return new CroftError(STATUS_OF_ARCHIVE[error.code], message, data)
+}
+
+/** It has a path in it, of which the end tells more than the beginning. */
+const MAX_ARCHIVE_TEXT = 500
 
 function fromRuntime(error: RuntimeError): CroftError {
   const code = {

@@ -13,7 +13,7 @@ function service(maxExports: number) {
   return exportService({
     codebases: { get: () => ({ id: CODEBASE, root: '' }) },
     versions: { hold: () => new Promise(() => undefined) },
-    limits: limitsSchema.parse({ maxExports }),
+    limits: limitsSchema.parse({ maxExports, maxImports: 1 }),
   } as unknown as ExportServiceDependencies)
 }
 
@@ -34,6 +34,15 @@ test('as many exports as the limit are under way, and one more is refused', asyn
   void first(begin(requests(whole), call))
   await new Promise((resolve) => setImmediate(resolve))
   await expect(first(begin(requests(whole), call))).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
+})
+
+test('as many imports as the limit are under way, and one more is refused', async () => {
+  const { import: begin } = service(1)
+  async function* silent() {
+    yield await new Promise<never>(() => undefined)
+  }
+  void begin(silent(), call)
+  await expect(begin(silent(), call)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
 })
 
 test.each([

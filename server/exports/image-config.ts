@@ -20,7 +20,7 @@ export function parseImageConfig(message: ImageMessage | undefined, limits: Limi
   return {
     reference: referenceOf(reference),
     at: directoryOf(directory),
-    architecture: word(architecture, 'architecture') || (ARCHITECTURES[arch] ?? arch),
+    architecture: word(architecture, 'architecture') || goArchitecture(),
     ...(entrypoint.length === 0 ? {} : { entrypoint }),
     ...(command.length === 0 ? {} : { command }),
     ...(environment.length === 0 ? {} : { environment }),
@@ -29,7 +29,12 @@ export function parseImageConfig(message: ImageMessage | undefined, limits: Limi
   }
 }
 
-/** As Go calls them. */
+/** Of this machine, as Go calls it. */
+export function goArchitecture(): string {
+  return ARCHITECTURES[arch] ?? arch
+}
+
+/** Those that Node calls otherwise. */
 const ARCHITECTURES: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' }
 
 /** What Docker takes: names in lower case with what joins them, an optional registry before, a tag behind. */

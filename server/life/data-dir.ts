@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { z } from 'zod'
 import { ConfigError } from '../config/config-error.ts'
@@ -7,6 +7,8 @@ import { Records, RecordsLocked } from '../records/records.ts'
 export interface DataDir {
   readonly storeDir: string
   readonly deltasDir: string
+  /** For what is being received; empty at the start. */
+  readonly incomingDir: string
   readonly records: Records
   /** Of servers that had it before and may have left something: none where the last one cleaned up. */
   readonly previousInstances: readonly string[]
@@ -25,7 +27,7 @@ export interface DataDir {
 export async function openDataDir(dir: string, instance: string): Promise<DataDir> {
   try {
     mkdirSync(dir, { recursive: true, mode: 0o700 })
-    for (const name of ['store', 'deltas']) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 })
+    for (const name of ['store', 'deltas', 'incoming']) mkdirSync(join(dir, name), { recursive: true, mode: 0o700 })
     chmodSync(dir, 0o700)
   } catch (error) {
     throw new ConfigError(`cannot use the data directory ${dir}: ${messageOf(error)}`, { cause: error })
@@ -37,9 +39,11 @@ export async function openDataDir(dir: string, instance: string): Promise<DataDi
   const note = (unclean: readonly string[]) => writeOwner(ownerFile, { pid: process.pid, unclean: [...unclean] })
   // Until they are cleaned up after, also a server that dies on its way up hands the earlier ones on.
   note([...previousInstances, instance])
+  for (const name of readdirSync(join(dir, 'incoming'))) rmSync(join(dir, 'incoming', name), { recursive: true })
   return {
     storeDir: join(dir, 'store'),
     deltasDir: join(dir, 'deltas'),
+    incomingDir: join(dir, 'incoming'),
     records,
     previousInstances,
     markRecovered: () => note([instance]),

@@ -20,6 +20,7 @@ interface ExportFlags extends ServerFlags, ImageFlags {
 
 interface ImageFlags {
   readonly tag?: string
+  readonly base?: string
   readonly at?: string
   readonly cmd?: readonly string[]
   readonly entrypoint?: readonly string[]
@@ -44,6 +45,7 @@ export function addExport(program: Command): void {
     .option('--owner', 'with what the rules hide')
     .option('-m, --message <text>', 'of the commit, for a git-bundle')
     .option('--tag <name>', 'what an oci-image is called (default: croft-export:latest)')
+    .option('--base <file>', 'an archive of the image that an oci-image is put on (default: none, as FROM scratch)')
     .option('--at <dir>', 'the directory in an oci-image that the files are in (default: /)')
     .option('--cmd <word>', 'what an oci-image runs; repeatable, a word each', parseList)
     .option('--entrypoint <word>', 'what comes before that; repeatable, a word each', parseList)
@@ -58,7 +60,8 @@ Examples:
   croft export sb_0123456789abcdef -o result.tar
   croft export sb_0123456789abcdef --format tar.gz -o - | tar -xz -C /tmp/result
   croft export snap_0123456789abcdef --format git-bundle --delta -o result.bundle
-  croft export sb_0123456789abcdef --format oci-image --tag app:1 --cmd /app -o - | docker load`,
+  croft export sb_0123456789abcdef --format oci-image --tag app:1 --cmd /app -o - | docker load
+  croft export sb_0123456789abcdef --format oci-image --base debian.tar --at /srv --tag app:2 -o app.tar`,
     )
   withServerFlags(command).action(async (id: string, flags: ExportFlags) => {
     await interruptible((signal) => exportFiles(id, flags, signal))
@@ -118,9 +121,19 @@ const ENDINGS: Readonly<Record<ExportFormat, string>> = {
   'git-bundle': '.bundle',
 }
 
-function imageOf({ tag, at, cmd, entrypoint, imageEnv, workdir, imageUser }: ImageFlags): ImageOptions | undefined {
+function imageOf({
+  tag,
+  base,
+  at,
+  cmd,
+  entrypoint,
+  imageEnv,
+  workdir,
+  imageUser,
+}: ImageFlags): ImageOptions | undefined {
   const image: ImageOptions = {
     ...(tag === undefined ? {} : { reference: tag }),
+    ...(base === undefined ? {} : { base }),
     ...(at === undefined ? {} : { directory: at }),
     ...(cmd === undefined ? {} : { command: cmd }),
     ...(entrypoint === undefined ? {} : { entrypoint }),

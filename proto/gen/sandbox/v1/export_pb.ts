@@ -6,6 +6,8 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Codebase } from "./codebase_pb.ts";
+import { file_sandbox_v1_codebase } from "./codebase_pb.ts";
 import type { DiffSide } from "./diff_pb.ts";
 import { file_sandbox_v1_diff } from "./diff_pb.ts";
 import type { Principal } from "./file_pb.ts";
@@ -16,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/export.proto.
  */
 export const file_sandbox_v1_export: GenFile = /*@__PURE__*/
-  fileDesc("ChdzYW5kYm94L3YxL2V4cG9ydC5wcm90bxIKc2FuZGJveC52MSK/AgoKRXhwb3J0U3BlYxIUCgpzYW5kYm94X2lkGAEgASgJSAASFQoLc25hcHNob3RfaWQYAiABKAlIABIVCgtjb2RlYmFzZV9pZBgDIAEoCUgAEigKBmZvcm1hdBgEIAEoDjIYLnNhbmRib3gudjEuRXhwb3J0Rm9ybWF0EioKB2NvbnRlbnQYBSABKA4yGS5zYW5kYm94LnYxLkV4cG9ydENvbnRlbnQSIwoFc2luY2UYBiABKAsyFC5zYW5kYm94LnYxLkRpZmZTaWRlEigKCXByaW5jaXBhbBgHIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsEiYKBWltYWdlGAggASgLMhcuc2FuZGJveC52MS5JbWFnZUNvbmZpZxIWCg5jb21taXRfbWVzc2FnZRgJIAEoCUIICgZzb3VyY2UivgEKC0ltYWdlQ29uZmlnEhEKCXJlZmVyZW5jZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSEgoKZW50cnlwb2ludBgDIAMoCRIPCgdjb21tYW5kGAQgAygJEhMKC2Vudmlyb25tZW50GAUgAygJEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAYgASgJEgwKBHVzZXIYByABKAkSFAoMYXJjaGl0ZWN0dXJlGAggASgJEhAKCGhhc19iYXNlGAkgASgIIlgKDUV4cG9ydFJlcXVlc3QSJgoEc3BlYxgBIAEoCzIWLnNhbmRib3gudjEuRXhwb3J0U3BlY0gAEhQKCmJhc2VfaW1hZ2UYAiABKAxIAEIJCgdtZXNzYWdlIl4KDUV4cG9ydFN0YXJ0ZWQSEQoJcm9vdF9oYXNoGAEgASgMEhYKDmNvbnRlbnRzX2J5dGVzGAIgASgDEg8KB3NraXBwZWQYAyABKAMSEQoJZXh0ZW5zaW9uGAQgASgJIjEKCkV4cG9ydERhdGESDAoEZGF0YRgBIAEoDBIVCg1jb250ZW50c19yZWFkGAIgASgDIioKCkV4cG9ydERvbmUSDAoEc2l6ZRgBIAEoAxIOCgZzaGEyNTYYAiABKAwimQEKDkV4cG9ydFJlc3BvbnNlEiwKB3N0YXJ0ZWQYASABKAsyGS5zYW5kYm94LnYxLkV4cG9ydFN0YXJ0ZWRIABImCgRkYXRhGAIgASgLMhYuc2FuZGJveC52MS5FeHBvcnREYXRhSAASJgoEZG9uZRgDIAEoCzIWLnNhbmRib3gudjEuRXhwb3J0RG9uZUgAQgkKB21lc3NhZ2UqgQIKDEV4cG9ydEZvcm1hdBIdChlFWFBPUlRfRk9STUFUX1VOU1BFQ0lGSUVEEAASFQoRRVhQT1JUX0ZPUk1BVF9UQVIQARIYChRFWFBPUlRfRk9STUFUX1RBUl9HWhACEhkKFUVYUE9SVF9GT1JNQVRfVEFSX1pTVBADEhUKEUVYUE9SVF9GT1JNQVRfWklQEAQSGwoXRVhQT1JUX0ZPUk1BVF9PQ0lfTEFZRVIQBRIbChdFWFBPUlRfRk9STUFUX09DSV9JTUFHRRAGEhcKE0VYUE9SVF9GT1JNQVRfUEFUQ0gQBxIcChhFWFBPUlRfRk9STUFUX0dJVF9CVU5ETEUQCCpjCg1FeHBvcnRDb250ZW50Eh4KGkVYUE9SVF9DT05URU5UX1VOU1BFQ0lGSUVEEAASGAoURVhQT1JUX0NPTlRFTlRfV0hPTEUQARIYChRFWFBPUlRfQ09OVEVOVF9ERUxUQRACMlQKDUV4cG9ydFNlcnZpY2USQwoGRXhwb3J0Ehkuc2FuZGJveC52MS5FeHBvcnRSZXF1ZXN0Ghouc2FuZGJveC52MS5FeHBvcnRSZXNwb25zZSgBMAFiBnByb3RvMw", [file_sandbox_v1_diff, file_sandbox_v1_file]);
+  fileDesc("ChdzYW5kYm94L3YxL2V4cG9ydC5wcm90bxIKc2FuZGJveC52MSK/AgoKRXhwb3J0U3BlYxIUCgpzYW5kYm94X2lkGAEgASgJSAASFQoLc25hcHNob3RfaWQYAiABKAlIABIVCgtjb2RlYmFzZV9pZBgDIAEoCUgAEigKBmZvcm1hdBgEIAEoDjIYLnNhbmRib3gudjEuRXhwb3J0Rm9ybWF0EioKB2NvbnRlbnQYBSABKA4yGS5zYW5kYm94LnYxLkV4cG9ydENvbnRlbnQSIwoFc2luY2UYBiABKAsyFC5zYW5kYm94LnYxLkRpZmZTaWRlEigKCXByaW5jaXBhbBgHIAEoDjIVLnNhbmRib3gudjEuUHJpbmNpcGFsEiYKBWltYWdlGAggASgLMhcuc2FuZGJveC52MS5JbWFnZUNvbmZpZxIWCg5jb21taXRfbWVzc2FnZRgJIAEoCUIICgZzb3VyY2UivgEKC0ltYWdlQ29uZmlnEhEKCXJlZmVyZW5jZRgBIAEoCRIRCglkaXJlY3RvcnkYAiABKAkSEgoKZW50cnlwb2ludBgDIAMoCRIPCgdjb21tYW5kGAQgAygJEhMKC2Vudmlyb25tZW50GAUgAygJEhkKEXdvcmtpbmdfZGlyZWN0b3J5GAYgASgJEgwKBHVzZXIYByABKAkSFAoMYXJjaGl0ZWN0dXJlGAggASgJEhAKCGhhc19iYXNlGAkgASgIIlgKDUV4cG9ydFJlcXVlc3QSJgoEc3BlYxgBIAEoCzIWLnNhbmRib3gudjEuRXhwb3J0U3BlY0gAEhQKCmJhc2VfaW1hZ2UYAiABKAxIAEIJCgdtZXNzYWdlIl4KDUV4cG9ydFN0YXJ0ZWQSEQoJcm9vdF9oYXNoGAEgASgMEhYKDmNvbnRlbnRzX2J5dGVzGAIgASgDEg8KB3NraXBwZWQYAyABKAMSEQoJZXh0ZW5zaW9uGAQgASgJIjEKCkV4cG9ydERhdGESDAoEZGF0YRgBIAEoDBIVCg1jb250ZW50c19yZWFkGAIgASgDIioKCkV4cG9ydERvbmUSDAoEc2l6ZRgBIAEoAxIOCgZzaGEyNTYYAiABKAwimQEKDkV4cG9ydFJlc3BvbnNlEiwKB3N0YXJ0ZWQYASABKAsyGS5zYW5kYm94LnYxLkV4cG9ydFN0YXJ0ZWRIABImCgRkYXRhGAIgASgLMhYuc2FuZGJveC52MS5FeHBvcnREYXRhSAASJgoEZG9uZRgDIAEoCzIWLnNhbmRib3gudjEuRXhwb3J0RG9uZUgAQgkKB21lc3NhZ2UixAEKCkltcG9ydFNwZWMSFQoLY29kZWJhc2VfaWQYASABKAlIABIvCgxuZXdfY29kZWJhc2UYAiABKAsyFy5zYW5kYm94LnYxLk5ld0NvZGViYXNlSAASKAoGZm9ybWF0GAMgASgOMhguc2FuZGJveC52MS5FeHBvcnRGb3JtYXQSJAoEYmFzZRgEIAEoCzIWLnNhbmRib3gudjEuSW1wb3J0QmFzZRIUCgxpZl9yb290X2hhc2gYBSABKAxCCAoGdGFyZ2V0Ii0KC05ld0NvZGViYXNlEgwKBG5hbWUYASABKAkSEAoIb3duZXJfaWQYAiABKAkiQgoKSW1wb3J0QmFzZRIVCgtjb2RlYmFzZV9pZBgBIAEoCUgAEhUKC3NuYXBzaG90X2lkGAIgASgJSABCBgoEYmFzZSJSCg1JbXBvcnRSZXF1ZXN0EiYKBHNwZWMYASABKAsyFi5zYW5kYm94LnYxLkltcG9ydFNwZWNIABIOCgRkYXRhGAIgASgMSABCCQoHbWVzc2FnZSKAAQoOSW1wb3J0UmVzcG9uc2USJgoIY29kZWJhc2UYASABKAsyFC5zYW5kYm94LnYxLkNvZGViYXNlEigKBmZvcm1hdBgCIAEoDjIYLnNhbmRib3gudjEuRXhwb3J0Rm9ybWF0EgwKBHNpemUYAyABKAMSDgoGc2hhMjU2GAQgASgMKoECCgxFeHBvcnRGb3JtYXQSHQoZRVhQT1JUX0ZPUk1BVF9VTlNQRUNJRklFRBAAEhUKEUVYUE9SVF9GT1JNQVRfVEFSEAESGAoURVhQT1JUX0ZPUk1BVF9UQVJfR1oQAhIZChVFWFBPUlRfRk9STUFUX1RBUl9aU1QQAxIVChFFWFBPUlRfRk9STUFUX1pJUBAEEhsKF0VYUE9SVF9GT1JNQVRfT0NJX0xBWUVSEAUSGwoXRVhQT1JUX0ZPUk1BVF9PQ0lfSU1BR0UQBhIXChNFWFBPUlRfRk9STUFUX1BBVENIEAcSHAoYRVhQT1JUX0ZPUk1BVF9HSVRfQlVORExFEAgqYwoNRXhwb3J0Q29udGVudBIeChpFWFBPUlRfQ09OVEVOVF9VTlNQRUNJRklFRBAAEhgKFEVYUE9SVF9DT05URU5UX1dIT0xFEAESGAoURVhQT1JUX0NPTlRFTlRfREVMVEEQAjKXAQoNRXhwb3J0U2VydmljZRJDCgZFeHBvcnQSGS5zYW5kYm94LnYxLkV4cG9ydFJlcXVlc3QaGi5zYW5kYm94LnYxLkV4cG9ydFJlc3BvbnNlKAEwARJBCgZJbXBvcnQSGS5zYW5kYm94LnYxLkltcG9ydFJlcXVlc3QaGi5zYW5kYm94LnYxLkltcG9ydFJlc3BvbnNlKAFiBnByb3RvMw", [file_sandbox_v1_codebase, file_sandbox_v1_diff, file_sandbox_v1_file]);
 
 /**
  * @generated from message sandbox.v1.ExportSpec
@@ -315,6 +317,175 @@ export const ExportResponseSchema: GenMessage<ExportResponse> = /*@__PURE__*/
   messageDesc(file_sandbox_v1_export, 6);
 
 /**
+ * @generated from message sandbox.v1.ImportSpec
+ */
+export type ImportSpec = Message<"sandbox.v1.ImportSpec"> & {
+  /**
+   * @generated from oneof sandbox.v1.ImportSpec.target
+   */
+  target: {
+    /**
+     * Gets what is in the archive as its new version, in place of what it has.
+     *
+     * @generated from field: string codebase_id = 1;
+     */
+    value: string;
+    case: "codebaseId";
+  } | {
+    /**
+     * @generated from field: sandbox.v1.NewCodebase new_codebase = 2;
+     */
+    value: NewCodebase;
+    case: "newCodebase";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * UNSPECIFIED: a zip, a tar (compressed or not) or an OCI image, by its first bytes. An OCI_LAYER is never guessed, nor
+   * an image whose first entry is not `oci-layout`.
+   *
+   * @generated from field: sandbox.v1.ExportFormat format = 3;
+   */
+  format: ExportFormat;
+
+  /**
+   * For an OCI_LAYER: what it is added to. Unset: the version of `codebase_id`.
+   *
+   * @generated from field: sandbox.v1.ImportBase base = 4;
+   */
+  base?: ImportBase | undefined;
+
+  /**
+   * With `codebase_id`: only if this is its version still. Empty: whatever it is.
+   *
+   * @generated from field: bytes if_root_hash = 5;
+   */
+  ifRootHash: Uint8Array;
+};
+
+/**
+ * Describes the message sandbox.v1.ImportSpec.
+ * Use `create(ImportSpecSchema)` to create a new message.
+ */
+export const ImportSpecSchema: GenMessage<ImportSpec> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_export, 7);
+
+/**
+ * @generated from message sandbox.v1.NewCodebase
+ */
+export type NewCodebase = Message<"sandbox.v1.NewCodebase"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string owner_id = 2;
+   */
+  ownerId: string;
+};
+
+/**
+ * Describes the message sandbox.v1.NewCodebase.
+ * Use `create(NewCodebaseSchema)` to create a new message.
+ */
+export const NewCodebaseSchema: GenMessage<NewCodebase> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_export, 8);
+
+/**
+ * @generated from message sandbox.v1.ImportBase
+ */
+export type ImportBase = Message<"sandbox.v1.ImportBase"> & {
+  /**
+   * @generated from oneof sandbox.v1.ImportBase.base
+   */
+  base: {
+    /**
+     * @generated from field: string codebase_id = 1;
+     */
+    value: string;
+    case: "codebaseId";
+  } | {
+    /**
+     * @generated from field: string snapshot_id = 2;
+     */
+    value: string;
+    case: "snapshotId";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sandbox.v1.ImportBase.
+ * Use `create(ImportBaseSchema)` to create a new message.
+ */
+export const ImportBaseSchema: GenMessage<ImportBase> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_export, 9);
+
+/**
+ * @generated from message sandbox.v1.ImportRequest
+ */
+export type ImportRequest = Message<"sandbox.v1.ImportRequest"> & {
+  /**
+   * @generated from oneof sandbox.v1.ImportRequest.message
+   */
+  message: {
+    /**
+     * @generated from field: sandbox.v1.ImportSpec spec = 1;
+     */
+    value: ImportSpec;
+    case: "spec";
+  } | {
+    /**
+     * @generated from field: bytes data = 2;
+     */
+    value: Uint8Array;
+    case: "data";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message sandbox.v1.ImportRequest.
+ * Use `create(ImportRequestSchema)` to create a new message.
+ */
+export const ImportRequestSchema: GenMessage<ImportRequest> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_export, 10);
+
+/**
+ * @generated from message sandbox.v1.ImportResponse
+ */
+export type ImportResponse = Message<"sandbox.v1.ImportResponse"> & {
+  /**
+   * @generated from field: sandbox.v1.Codebase codebase = 1;
+   */
+  codebase?: Codebase | undefined;
+
+  /**
+   * What it was taken for.
+   *
+   * @generated from field: sandbox.v1.ExportFormat format = 2;
+   */
+  format: ExportFormat;
+
+  /**
+   * Of the archive.
+   *
+   * @generated from field: int64 size = 3;
+   */
+  size: bigint;
+
+  /**
+   * @generated from field: bytes sha256 = 4;
+   */
+  sha256: Uint8Array;
+};
+
+/**
+ * Describes the message sandbox.v1.ImportResponse.
+ * Use `create(ImportResponseSchema)` to create a new message.
+ */
+export const ImportResponseSchema: GenMessage<ImportResponse> = /*@__PURE__*/
+  messageDesc(file_sandbox_v1_export, 11);
+
+/**
  * @generated from enum sandbox.v1.ExportFormat
  */
 export enum ExportFormat {
@@ -425,6 +596,17 @@ export const ExportService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ExportRequestSchema;
     output: typeof ExportResponseSchema;
+  },
+  /**
+   * The first request says what becomes of the archive, all later ones are its bytes. What an export has comes back as it
+   * was, hash for hash. Where it is refused, or the stream is cut, nothing has changed.
+   *
+   * @generated from rpc sandbox.v1.ExportService.Import
+   */
+  import: {
+    methodKind: "client_streaming";
+    input: typeof ImportRequestSchema;
+    output: typeof ImportResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_sandbox_v1_export, 0);
