@@ -123,7 +123,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const mounts = mountsOf(config.dataDir, config.mountDir)
   const images = {
     archives: { roots: config.images.roots, maxImageBytes: limits.maxImageBytes },
-    limits: { imageMs: limits.imageMs },
+    limits: engineLimits(limits),
   }
   const runtimes = createRuntimes({
     bwrap: { stateDir: join(mounts, 'bwrap') },
@@ -290,6 +290,11 @@ async function openFsLayerFor({ fs }: Config, storeDir: string, log: Logger) {
 async function emptyRootOf(store: Store): Promise<string> {
   const { hash } = await new TreeBuilder({}, { store }).finish()
   return hash
+}
+
+function engineLimits({ engineAnswerMs, engineWorkMs, containerAgentMs, imageMs }: Config['limits']) {
+  const work = { createMs: engineWorkMs, startMs: engineWorkMs, removeMs: engineWorkMs }
+  return { answerMs: engineAnswerMs, ...work, agentMs: containerAgentMs, imageMs }
 }
 
 function defaultRuntimeOf(

@@ -15,6 +15,8 @@ export const OCI_LIMITS = {
   deathMs: 10_000,
   /** To fetch an image, from a registry or a file, all of it. */
   imageMs: 30 * 60_000,
+  /** And until the engine has noticed it: before that it may refuse to remove what it takes for alive. */
+  noticeMs: 10_000,
 } as const
 
 export type OciLimits = { readonly [name in keyof typeof OCI_LIMITS]: number }

@@ -49,6 +49,8 @@ export function planOci(spec: LaunchSpec, image: Image, sources: OciSources): Co
     WorkingDir: '/',
     Hostname: spec.hostname,
     ...{ Tty: false, OpenStdin: false, AttachStdin: false, AttachStdout: false, AttachStderr: false },
+    // An engine that ends, and ends its containers, is not to wait for an agent that takes no signals.
+    StopSignal: 'SIGKILL',
     // The engine would run it inside, beside the agent and without its filter.
     ...(image.hasHealthcheck ? { Healthcheck: { Test: ['NONE'] } } : {}),
     Labels: { [INSTANCE_LABEL]: spec.instance, [SANDBOX_LABEL]: spec.sandboxId },

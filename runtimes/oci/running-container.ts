@@ -109,8 +109,7 @@ export class RunningContainer {
     if (!(await this.#process.hasEnded(limits.deathMs))) {
       throw failure(this.#options, `process ${this.#process.pid} did not end within ${limits.deathMs} ms`)
     }
-    // Until the engine has seen it too, it may refuse to remove what it takes for alive.
-    await within(this.ended, limits.deathMs)
+    await within(this.ended, limits.noticeMs)
     await this.#remove()
     this.#waiting.abort()
     await this.ended

@@ -123,6 +123,15 @@ export const limitsSchema = z.strictObject({
   /** The same where nothing is asked of it but whether it is there. */
   agentSilenceMaxMs: ms(60_000),
 
+  /**
+   * A container engine that takes longer is taken for one that hangs: to answer a question, and to make, start or remove
+   * a container. Long enough for a busy machine.
+   */
+  engineAnswerMs: ms(30_000),
+  engineWorkMs: ms(60_000),
+  /** From the start of a container until its agent has spoken. */
+  containerAgentMs: ms(30_000),
+
   /** Open ones, in one sandbox. */
   maxSessionsPerSandbox: count(64),
   /** Closed ones included: they stay listed for the life of the sandbox. */

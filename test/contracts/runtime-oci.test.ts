@@ -147,4 +147,19 @@ describe.each(['docker', 'podman'] as const)('the %s runtime', (name) => {
     await stop()
     await impatient.dispose()
   })
+
+  it('ends a sandbox without an engine that hangs, and has its container removed when that is well again', async () => {
+    const impatient = openOciHouse(engine, image, { noticeMs: 200, removeMs: 200 })
+    const { stop } = await impatient.launch()
+    engine.process.kill('SIGSTOP')
+    try {
+      await stop()
+      expect(processesOf(impatient.spec.hostUid)).toEqual([])
+    } finally {
+      engine.process.kill('SIGCONT')
+    }
+    await expect.poll(async () => await impatient.launch().catch(() => undefined)).toBeDefined()
+    expect(await engine.containers()).toHaveLength(1)
+    await impatient.dispose()
+  })
 })
