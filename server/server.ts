@@ -31,6 +31,7 @@ import { peerUid } from './access/peer-uid.ts'
 import { Quotas } from './access/quotas.ts'
 import { Tokens } from './access/tokens.ts'
 import { Windows } from './access/windows.ts'
+import type { EndedCall } from './api/calls.ts'
 import { Grpc } from './api/grpc-server.ts'
 import { Listeners } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
@@ -56,11 +57,13 @@ import { openDataDir } from './life/data-dir.ts'
 import { Idle } from './life/idle.ts'
 import { Networks } from './network/networks.ts'
 import { createLog, type Logger } from './observability/log.ts'
+import { Status } from './observability/status.ts'
+import { packageVersion } from './observability/version.ts'
 import { portService } from './ports/port-service.ts'
 import type { SandboxRecord } from './records/record-types.ts'
 import { HostUids } from './sandboxes/host-uids.ts'
 import { MountDirs } from './sandboxes/mount-dirs.ts'
-import { Probes } from './sandboxes/probes.ts'
+import { Probes, whyNoRuntime } from './sandboxes/probes.ts'
 import { recover } from './sandboxes/recover.ts'
 import { sandboxService } from './sandboxes/sandbox-service.ts'
 import { Sandboxes } from './sandboxes/sandboxes.ts'
@@ -178,6 +181,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const commands = new BackgroundCommands({ limits }, { sandboxes, nowMs, log })
   const presets = createPresetRegistry()
   const probe = (name: RuntimeName) => probes.of(name)
+  const defaultRuntime = defaultRuntimeOf(config, runtimes)
   const filesystem = { ...choice, capabilities: CAPABILITIES[choice.device] }
 
   const tokens = new Tokens({ limits }, { records, nowMs })
@@ -185,9 +189,10 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const gate = new Gate(limits, { tokens, guesses })
   const guard = new Guard({ records, countCommand: (owner) => quotas.countCommand(owner) })
   const audit = openAudit(config, { nowMs, log, undo })
+  const onEnd: ((call: EndedCall) => void)[] = audit === undefined ? [] : [auditCalls(audit)]
   const grpc = new Grpc(
     { maxMessageBytes: limits.maxMessageBytes },
-    { gate, guard, log, onEnd: audit === undefined ? () => undefined : auditCalls(audit) },
+    { gate, guard, log, onEnd: (call) => onEnd.forEach((tell) => tell(call)) },
   )
   const expired = unauthenticated('the token has expired', 'token_invalid')
   const cut = (tokenId: string, reason: Error) => grpc.calls.cut((id) => id === tokenId, reason)
@@ -199,7 +204,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
       ...{ sandboxes, sessions, views, presets, limits },
       create: {
         ...{ limits, presets, probe, networks, seccomp: config.seccomp, device: CAPABILITIES[choice.device] },
-        defaultRuntime: defaultRuntimeOf(config, runtimes),
+        defaultRuntime,
       },
     }),
   )
@@ -232,7 +237,25 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   undo.add(() => listeners[Symbol.asyncDispose]())
 
   const { promise: ended, resolve: end } = deferred<Error | undefined>()
-  void fsLayer.died.then(end)
+  let failure = choice.able ? undefined : choice.reason
+  void fsLayer.died.then((error) => {
+    failure = error.message
+    end(error)
+  })
+  let stopping: Promise<void> | undefined
+  const status = new Status(config, {
+    ...{ version: packageVersion(), records, log, undo },
+    openCalls: () => grpc.calls.open,
+    connections: () => listeners,
+    running: () => sandboxes.runningCount,
+    openViews: () => views.size,
+    waiting: () => serial.pending,
+    filesystem: () => failure,
+    runtime: () => whyNoRuntime(probes, defaultRuntime === 'auto' ? [...runtimes.keys()] : [defaultRuntime]),
+    isStopping: () => stopping !== undefined,
+  })
+  onEnd.push((call) => status.noteCall(call))
+  await status.listen()
   const idle = new Idle({
     idleExitMs: (config.idleExitSeconds ?? Number.POSITIVE_INFINITY) * 1000,
     isBusy: () => listeners.connected > 0 || grpc.calls.open > 0 || sandboxes.runningCount > 0,
@@ -265,7 +288,6 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     await undo.run((err) => log.error({ err }, 'cannot close a part of the server'))
     log.info('stopped')
   }
-  let stopping: Promise<void> | undefined
   const stop = (graceMs: number = limits.stopGraceMs) => {
     setTimeout(hurry.resolve, graceMs).unref()
     stopping ??= stopAll()

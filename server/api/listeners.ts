@@ -22,6 +22,11 @@ export interface ListenOptions {
   readonly onRefused?: (error: Error) => void
 }
 
+interface Bytes {
+  read: number
+  written: number
+}
+
 /** The contents of PEM files. */
 export interface Tls {
   readonly cert: Buffer
@@ -36,8 +41,14 @@ export class Listeners implements AsyncDisposable {
   readonly address: ListenAddress | undefined
   readonly #servers: readonly Server[]
   readonly #connections: Set<Socket>
+  readonly #closed: Bytes
 
-  private constructor(socketPath: string, servers: readonly Server[], connections: Set<Socket>) {
+  private constructor(
+    socketPath: string,
+    servers: readonly Server[],
+    { connections, closed }: { connections: Set<Socket>; closed: Bytes },
+  ) {
+    this.#closed = closed
     this.socketPath = socketPath
     this.#servers = servers
     this.#connections = connections
@@ -47,19 +58,17 @@ export class Listeners implements AsyncDisposable {
 
   /** Rejects with a `ConfigError` where an address cannot be had. */
   static async open(options: ListenOptions): Promise<Listeners> {
-    const connections = new Set<Socket>()
+    const counted = { connections: new Set<Socket>(), closed: { read: 0, written: 0 } }
     const servers: Server[] = []
     try {
       await removeStaleSocket(options.socket)
       prepareDirectory(options.socket, options.forOthers === true)
-      servers.push(
-        await listen({ path: options.socket }, createServer(unlessFull(options.onUnix)), options, connections),
-      )
+      servers.push(await listen({ path: options.socket }, createServer(unlessFull(options.onUnix)), options, counted))
       chmodSync(options.socket, options.forOthers === true ? 0o666 : 0o600)
       if (options.listen !== undefined) {
-        servers.push(await listen(options.listen, serverFor(options), options, connections))
+        servers.push(await listen(options.listen, serverFor(options), options, counted))
       }
-      return new Listeners(options.socket, servers, connections)
+      return new Listeners(options.socket, servers, counted)
     } catch (error) {
       for (const server of servers) server.close()
       throw error
@@ -68,6 +77,16 @@ export class Listeners implements AsyncDisposable {
 
   get connected(): number {
     return this.#connections.size
+  }
+
+  /** Of all connections, those that are closed among them. */
+  get bytes(): { readonly read: number; readonly written: number } {
+    let { read, written } = this.#closed
+    for (const { bytesRead, bytesWritten } of this.#connections) {
+      read += bytesRead
+      written += bytesWritten
+    }
+    return { read, written }
   }
 
   /** Nobody can connect any more; who is connected stays. The socket's file goes with it. */
@@ -117,7 +136,7 @@ function listen(
   at: { path: string } | ListenAddress,
   server: Server,
   { maxConnections }: ListenOptions,
-  connections: Set<Socket>,
+  { connections, closed }: { connections: Set<Socket>; closed: Bytes },
 ): Promise<Server> {
   return new Promise((resolve, reject) => {
     // Before any other listener: with TLS this is the bare connection.
@@ -127,7 +146,11 @@ function listen(
         return
       }
       connections.add(connection)
-      connection.once('close', () => connections.delete(connection))
+      connection.once('close', () => {
+        connections.delete(connection)
+        closed.read += connection.bytesRead
+        closed.written += connection.bytesWritten
+      })
       connection.setNoDelay(true)
     })
     const name = 'path' in at ? at.path : `${at.host}:${at.port}`

@@ -1,8 +1,15 @@
 /** Runs what has the same key one after another, in the order of the calls; different keys run side by side. */
 export class Serial {
   readonly #last = new Map<string, Promise<unknown>>()
+  #pending = 0
+
+  /** What runs, and what waits. */
+  get pending(): number {
+    return this.#pending
+  }
 
   run<T>(key: string, work: () => Promise<T>): Promise<T> {
+    this.#pending += 1
     const before = this.#last.get(key)
     const result = before === undefined ? work() : before.then(work, work)
     // What waits for it must not be told of its failure: that belongs to whoever asked for it.
@@ -20,6 +27,7 @@ export class Serial {
   }
 
   #done(key: string, settled: Promise<unknown>): void {
+    this.#pending -= 1
     if (this.#last.get(key) === settled) this.#last.delete(key)
   }
 }

@@ -4,7 +4,7 @@ import { parseFlags } from './flags.ts'
 import { loadConfig } from './load.ts'
 import type { Surroundings } from './locations.ts'
 import { readTls } from './read-tls.ts'
-import type { Config } from './schema.ts'
+import type { Config, ListenAddress } from './schema.ts'
 
 const CONFIG_USAGE = `Usage: croft config check|print [options of croft serve]
 
@@ -32,8 +32,14 @@ export function configCommand([what, ...args]: readonly string[], surroundings: 
 }
 
 /** As the file would have it, so that what is printed can be read again. */
-function asFile({ listen, ...config }: Config) {
-  if (listen === undefined) return config
-  const host = listen.host.includes(':') ? `[${listen.host}]` : listen.host
-  return { ...config, listen: `${host}:${listen.port}` }
+function asFile({ listen, status, ...config }: Config) {
+  return {
+    ...config,
+    ...(listen === undefined ? {} : { listen: addressText(listen) }),
+    status: { ...status, ...(status.listen === undefined ? {} : { listen: addressText(status.listen) }) },
+  }
+}
+
+function addressText({ host, port }: ListenAddress): string {
+  return `${host.includes(':') ? `[${host}]` : host}:${port}`
 }

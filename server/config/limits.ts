@@ -66,6 +66,8 @@ export const limitsSchema = z.strictObject({
   /** Of codebases and snapshots, and what sandboxes may add, each whole, whatever they share. */
   maxBytesPerOwner: bytes(0, 0),
   maxCommandsPerMinutePerOwner: count(0, 0),
+  /** Of the disk under the data: with less the server says that it is not ready. */
+  minFreeBytes: bytes(256 * MiB, 0),
   maxTokens: count(10_000),
   /** From one address, for one token; more are refused until the minute is over, whatever they are. */
   maxWrongTokensPerMinute: count(20),

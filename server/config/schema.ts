@@ -62,6 +62,19 @@ const peerSchema = z
   })
   .refine(({ owner, role }) => owner !== '' || role === 'admin', { message: 'is missing', path: ['owner'] })
 
+/** Metrics and health, over HTTP, without a token: so on this host only. */
+const statusSchema = z
+  .strictObject({
+    listen: listenSchema
+      .refine(({ host }) => host === '::1' || host.startsWith('127.'), 'must be an address of the loop-back')
+      .optional(),
+    socket: socketPath.optional(),
+  })
+  .refine(({ listen, socket }) => listen === undefined || socket === undefined, {
+    message: 'must not be given together with `listen`',
+    path: ['socket'],
+  })
+
 /** Who did what. */
 const auditSchema = z.strictObject({
   /** Without one nothing is written. */
@@ -105,6 +118,7 @@ export const configSchema = z.strictObject({
   /** Where there is no token yet, one for an admin is made and written into this new file. */
   firstToken: absolutePath.optional(),
   audit: auditSchema.prefault({}),
+  status: statusSchema.prefault({}),
   logLevel: z.enum(LOG_LEVELS).default('info'),
   logFormat: z.enum(['json', 'text']).default('json'),
   /** For a sandbox that names none; `auto` is the strongest that works and can do what is asked for. */

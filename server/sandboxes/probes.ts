@@ -28,3 +28,17 @@ export class Probes {
     return probe
   }
 }
+
+/** Nothing, where one of them can be had. */
+export async function whyNoRuntime(
+  probes: Pick<Probes, 'of'>,
+  names: readonly RuntimeName[],
+): Promise<string | undefined> {
+  const reasons: string[] = []
+  for (const name of names) {
+    const probe = await probes.of(name)
+    if (probe?.available) return undefined
+    reasons.push(`${name}: ${probe?.reason ?? 'there is none'}`)
+  }
+  return reasons.join('; ')
+}

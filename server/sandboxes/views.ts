@@ -50,6 +50,10 @@ export class Views implements AsyncDisposable {
     this.#nowMs = dependencies.nowMs
   }
 
+  get size(): number {
+    return this.#open.size
+  }
+
   async lease(sandbox: SandboxRecord, owner?: Owner): Promise<Lease> {
     let open = this.#open.get(sandbox.id)
     if (open?.isLost) {
