@@ -41,7 +41,10 @@ export class Guard {
     return (request, caller, note) => {
       const need = typeof decision.needs === 'function' ? decision.needs(request as never) : decision.needs
       const ids = idsOf(request)
-      note({ need, ids: [...ids.owned.map(({ id }) => id), ...ids.others].slice(0, MAX_NOTED).map(printable) })
+      note({
+        need,
+        ids: [...ids.owned.map(({ id }) => id), ...ids.others].slice(0, MAX_NOTED).map((id) => printable(id)),
+      })
       checkRole(need, caller, method.name)
       checkOwners(ids, decision, caller)
       if (caller.role !== 'admin' && decision.filters !== true) this.#checkOwned(ids, caller)
