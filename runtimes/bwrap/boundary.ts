@@ -1,6 +1,6 @@
+import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { Duplex, type Readable } from 'node:stream'
-import { execa } from 'execa'
 import { type Ended, type LaunchSpec, RuntimeError } from '../contract/runtime.ts'
 import { CHANNEL_FD } from './plan.ts'
 
@@ -11,30 +11,37 @@ export interface Boundary {
   readonly ended: Promise<Ended>
   /** Of process 1 inside, on the host, while there is one. */
   initPid(): number | undefined
+  /** Where it waits: it may go on. */
+  go(): void
   stop(): Promise<void>
 }
 
-/** Starts it with `inherited` as descriptors 4 and on; the caller closes its own. */
-export function startBoundary(file: string, argv: string[], inherited: number[], spec: LaunchSpec): Boundary {
-  const subprocess = execa(file, argv, {
-    // Any descriptor will do; the types know only the first few.
-    stdio: ['ignore', 'ignore', 'pipe', 'pipe', ...(inherited as 3[])],
+export interface BoundaryProgram {
+  readonly file: string
+  readonly argv: string[]
+  /** It waits for a byte on its stdin. */
+  readonly waits: boolean
+  /** Its descriptors 4 and on; the caller closes its own. */
+  readonly inherited: number[]
+}
+
+export function startBoundary({ file, argv, waits, inherited }: BoundaryProgram, spec: LaunchSpec): Boundary {
+  const subprocess = spawn(file, argv, {
+    stdio: [waits ? 'pipe' : 'ignore', 'ignore', 'pipe', 'pipe', ...inherited],
     // libuv also drops the supplementary groups. Only root can be somebody else.
     ...(process.getuid?.() === 0 && { uid: spec.hostUid, gid: spec.hostGid }),
     cwd: '/',
-    env: {},
-    extendEnv: false,
-    reject: false,
-    buffer: false,
     // Its end is bound to ours by the kernel (die-with-parent), also when we are killed.
-    cleanup: false,
+    env: {},
   })
   const stream: unknown = subprocess.stdio[CHANNEL_FD]
   // As when this process may open no more descriptors.
   if (!(stream instanceof Duplex)) throw new Error('no channel could be made')
   // A broken channel is an end like any other, and `ended` says why; until somebody reads it nobody listens.
   stream.on('error', () => stream.destroy())
-  const ended = watchEnd(subprocess as unknown as EndingProcess, subprocess.stderr as Readable)
+  // It may have ended before it is told to go on, which `ended` says.
+  subprocess.stdin?.on('error', () => undefined)
+  const ended = watchEnd(subprocess, subprocess.stderr as Readable)
   let over = false
   void ended.then(() => {
     over = true
@@ -42,11 +49,13 @@ export function startBoundary(file: string, argv: string[], inherited: number[],
   const { pid } = subprocess
   return {
     initPid: () => (pid === undefined ? undefined : childrenOf(pid)[0]),
+    go: () => void subprocess.stdin?.end('.'),
     // Where the start itself failed there is none, and `ended` says why.
     pid: pid ?? 0,
     stream,
     ended,
     async stop() {
+      subprocess.stdin?.destroy()
       if (!over && pid !== undefined) killInit(pid)
       await ended
       stream.destroy()

@@ -43,6 +43,7 @@ export function createBwrapRuntime(options: BwrapOptions): Runtime {
 
 class BwrapRuntime implements Runtime {
   readonly name = 'bwrap'
+  readonly takesMountLate = true
   readonly #options: BwrapOptions
   readonly #bwrapPath: string
   #prepared: Promise<{ host: BwrapHost; groups: ControlGroups | undefined }> | undefined
@@ -76,7 +77,10 @@ class BwrapRuntime implements Runtime {
     let network: FullNetwork | undefined
     try {
       signal?.throwIfAborted()
+      if (group === undefined) await spec.mounted
       boundary = this.#start(spec, host, group)
+      await spec.mounted
+      boundary.go()
       await firstWords(boundary, timeoutMs, signal)
       if (spec.network.mode === 'full') network = await this.#attach(boundary, timeoutMs, signal)
     } catch (error) {
@@ -131,12 +135,12 @@ class BwrapRuntime implements Runtime {
       for (const path of group?.procsPaths ?? []) opened.push(openSync(path, 'w'))
       const args = planBwrap(spec, host, this.#options)
       const groupFds = opened.slice(1).map((_, index) => FIRST_GROUP_FD + index)
-      // Through the agent's other trade: it enters the groups, then becomes bubblewrap.
-      const [file, argv] =
-        groupFds.length === 0
-          ? [this.#bwrapPath, args]
-          : [`/proc/self/fd/${AGENT_FD}`, ['join', groupFds.join(','), this.#bwrapPath, ...args]]
-      return startBoundary(file, argv, opened, spec)
+      // Through the agent's other trade: it enters the groups, waits until it may go on, then becomes bubblewrap.
+      const joins = groupFds.length > 0
+      const [file, argv] = joins
+        ? [`/proc/self/fd/${AGENT_FD}`, ['join', groupFds.join(','), this.#bwrapPath, ...args]]
+        : [this.#bwrapPath, args]
+      return startBoundary({ file, argv, waits: joins, inherited: opened }, spec)
     } catch (error) {
       throw new RuntimeError('failed', 'bwrap', `cannot start: ${messageOf(error)}`, { cause: error })
     } finally {

@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync } from 'node:fs'
-import { readFile, rmdir, writeFile } from 'node:fs/promises'
+import { closeSync, openSync, readSync, writeFileSync } from 'node:fs'
+import { readFile, rmdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 
@@ -9,8 +9,9 @@ const REMOVE_WITHIN_MS = 5_000
 /** Far more than `memory.oom_control` and `memory.events` have. */
 const MAX_WATCHED_BYTES = 1024
 
-export async function setLimit(directory: string, file: string, value: number | string): Promise<void> {
-  await writeFile(join(directory, file), String(value))
+/** At once, as the start of a sandbox waits for a handful of these: there is no disk behind them. */
+export function setLimit(directory: string, file: string, value: number | string): void {
+  writeFileSync(join(directory, file), String(value))
 }
 
 /** Absent where there is no such file, as with a controller that is off. */

@@ -1,5 +1,4 @@
-import { existsSync } from 'node:fs'
-import { mkdir } from 'node:fs/promises'
+import { existsSync, mkdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { emptyAndRemove, readField, readNumber, setLimit, watchField } from './files.ts'
 import {
@@ -28,8 +27,8 @@ export function createV1(parents: V1Directories): ControlGroups {
       const directories = needed(directoriesOf(name), limits)
       const group = v1Group(directories)
       try {
-        for (const directory of distinct(directories)) await mkdir(directory)
-        await setLimits(directories, limits)
+        for (const directory of distinct(directories)) mkdirSync(directory)
+        setLimits(directories, limits)
       } catch (error) {
         await group.remove()
         throw error
@@ -71,21 +70,21 @@ function distinct(directories: V1Directories): string[] {
   return [...new Set(Object.values(directories))]
 }
 
-async function setLimits(directories: V1Directories, limits: GroupLimits): Promise<void> {
+function setLimits(directories: V1Directories, limits: GroupLimits): void {
   const { memory, cpu, pids } = directories
   if (memory !== undefined && limits.memoryBytes !== undefined) {
-    await setLimit(memory, 'memory.limit_in_bytes', limits.memoryBytes)
+    setLimit(memory, 'memory.limit_in_bytes', limits.memoryBytes)
     // Absent where the kernel does not account for swap.
     if (existsSync(join(memory, 'memory.memsw.limit_in_bytes'))) {
-      await setLimit(memory, 'memory.memsw.limit_in_bytes', limits.memoryBytes)
+      setLimit(memory, 'memory.memsw.limit_in_bytes', limits.memoryBytes)
     }
   }
   if (cpu !== undefined && limits.cpuQuotaUs !== undefined) {
-    await setLimit(cpu, 'cpu.cfs_period_us', CPU_PERIOD_US)
-    await setLimit(cpu, 'cpu.cfs_quota_us', limits.cpuQuotaUs)
+    setLimit(cpu, 'cpu.cfs_period_us', CPU_PERIOD_US)
+    setLimit(cpu, 'cpu.cfs_quota_us', limits.cpuQuotaUs)
   }
-  if (cpu !== undefined && limits.cpuShares !== undefined) await setLimit(cpu, 'cpu.shares', limits.cpuShares)
-  if (pids !== undefined && limits.pids !== undefined) await setLimit(pids, 'pids.max', limits.pids)
+  if (cpu !== undefined && limits.cpuShares !== undefined) setLimit(cpu, 'cpu.shares', limits.cpuShares)
+  if (pids !== undefined && limits.pids !== undefined) setLimit(pids, 'pids.max', limits.pids)
 }
 
 async function stats({ memory, cpu, cpuacct, pids }: V1Directories): Promise<GroupStats> {

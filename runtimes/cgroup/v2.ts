@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { mkdir, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { emptyAndRemove, readField, readNumber, readText, setLimit, watchField } from './files.ts'
@@ -28,11 +28,11 @@ export async function createV2(parent: string): Promise<ControlGroups | undefine
     async create(name, limits) {
       const directory = join(parent, name)
       const group = v2Group(directory)
-      await mkdir(directory)
+      mkdirSync(directory)
       try {
         for (const [file, value] of v2Settings(limits)) {
           if (file === 'memory.swap.max' && !existsSync(join(directory, file))) continue
-          await setLimit(directory, file, value)
+          setLimit(directory, file, value)
         }
       } catch (error) {
         await group.remove()

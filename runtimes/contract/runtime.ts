@@ -8,6 +8,8 @@ import type { Capabilities } from './capabilities.ts'
  */
 export interface Runtime {
   readonly name: RuntimeName
+  /** `launch` may be called while the view is still being mounted: it waits for `LaunchSpec.mounted` where it must. */
+  readonly takesMountLate?: boolean
   /** Tries the runtime for real; never throws. */
   probe(): Promise<Probe>
   /** Rejects with a `RuntimeError`; nothing of the sandbox is left then. */
@@ -43,6 +45,8 @@ export interface LaunchSpec {
   readonly instance: string
   /** The mounted view, on the host. */
   readonly viewPath: string
+  /** Resolves when the view is there; absent: it is. A rejection ends the launch with the same error. */
+  readonly mounted?: Promise<void>
   /** Where the view stands inside. */
   readonly workspace: string
   /** The unprivileged host user that all of the sandbox's processes run as. */

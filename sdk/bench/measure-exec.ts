@@ -29,6 +29,14 @@ export interface ExecSamples {
 /** At one time, for `perSecond`. */
 export const EXECS_AT_ONCE = 16
 
+/**
+ * Before anything is measured, as many times the calls of a run: what both processes load at their first call is
+ * nobody's cost later, and their compilers go on for about a thousand.
+ */
+const WARM_UP = 16
+/** Sixty at once would be over before all sixteen are under way. */
+const OF_A_RATE = 8
+
 /** What a command costs: one after the other, in a session, many at once, and beside them a bubblewrap for each. */
 export async function measureExec(options: ExecBenchOptions): Promise<ExecSamples> {
   const { create, runs, execs, starts, signal } = options
@@ -38,15 +46,15 @@ export async function measureExec(options: ExecBenchOptions): Promise<ExecSample
   await using session = await sandbox.session()
   const exec = () => sandbox.run(['true'], { check: true })
   const plain = (await plainBwrapWorks()) ? runPlainBwrap : undefined
-  // What the first of each has to load is nobody's cost later.
-  await exec()
-  await session.run('true', { check: true })
+  const inSession = () => session.run('true', { check: true })
+  await timeEach(execs * WARM_UP, signal, exec)
+  await timeEach(execs * WARM_UP, signal, inSession)
   for (let run = 1; run <= runs; run++) {
     options.onRun?.(run)
     samples.exec.push(...(await timeEach(execs, signal, exec)))
     if (plain !== undefined) samples.bwrap.push(...(await timeEach(execs, signal, plain)))
-    samples.session.push(...(await timeEach(execs, signal, () => session.run('true', { check: true }))))
-    perSecond.push(await rate(execs, signal, exec))
+    samples.session.push(...(await timeEach(execs, signal, inSession)))
+    perSecond.push(await rate(execs * OF_A_RATE, signal, exec))
     samples.start.push(...(await timeStarts(starts, signal, create)))
   }
   return { ...samples, perSecond }

@@ -47,6 +47,7 @@ export async function launch(
   { onImage, signal }: Pick<StartOptions, 'onImage' | 'signal'> = {},
 ): Promise<RunningParts> {
   const undo = new Undo()
+  let settled: Promise<void> | undefined
   try {
     const hostUid = hostUids?.take() ?? process.getuid?.() ?? 0
     const hostGid = hostUids === undefined ? (process.getgid?.() ?? 0) : hostUid
@@ -55,22 +56,31 @@ export async function launch(
     const dirs = mountDirs.make(sandbox.id, hostGid)
     undo.add(() => mountDirs.remove(sandbox.id))
 
-    const view = await views.lease(sandbox, { uid: hostUid, gid: hostGid })
-    undo.add(() => view.release())
-    await view.view.mount(dirs.view, { device, unprivileged: hostUid !== 0 })
-    undo.add(() => view.view.unmount())
-
     const probe = await probes.of(runtime.name)
     const { bandwidth } = CAPABILITIES[device]
     const inForce =
       probe === undefined ? sandbox.limits : limitsInForce(sandbox.limits, limits, { ...probe.capabilities, bandwidth })
-    if (isLimited(bandwidthOf(inForce))) await view.view.setBandwidth(bandwidthOf(inForce))
     const network = sandbox.network ?? { mode: 'off' }
     networks.checkAllowed(network)
+    const mounting = (async () => {
+      const view = await views.lease(sandbox, { uid: hostUid, gid: hostGid })
+      undo.add(() => view.release())
+      await view.view.mount(dirs.view, { device, unprivileged: hostUid !== 0 })
+      undo.add(() => view.view.unmount())
+      if (isLimited(bandwidthOf(inForce))) await view.view.setBandwidth(bandwidthOf(inForce))
+      return view
+    })()
+    // Before anything is undone, it is known what there is to be undone.
+    settled = mounting.then(ignore, ignore)
+    const mounted = mounting.then(ignore)
+    // Whoever waits for it is told; a launch that fails sooner does not.
+    mounted.catch(ignore)
+    if (runtime.takesMountLate !== true) await mounting
     const spec: LaunchSpec = {
       sandboxId: sandbox.id,
       instance,
       viewPath: dirs.view,
+      mounted,
       workspace: WORKSPACE,
       hostUid,
       hostGid,
@@ -82,6 +92,7 @@ export async function launch(
       network,
     }
     const launched = await runtime.launch(spec, signal)
+    const view = await mounting
     undo.add(() => launched.stop())
     // Sent before anything can be started.
     const agent = connectAgent(launched.stream, {
@@ -104,6 +115,7 @@ export async function launch(
     const cwd = (await isThere(agent, launched.cwd)) ?? WORKSPACE
     return { sandboxId: sandbox.id, hostUid, limits: inForce, cwd, launched, agent, view }
   } catch (error) {
+    await settled
     await undo.run((err) => log.error({ err, sandbox: sandbox.id }, 'cannot undo a start that failed'))
     throw error
   }
@@ -144,6 +156,10 @@ async function isThere(agent: Agent, cwd: string | undefined): Promise<string | 
   const error = await agent.spawn({ argv: ['/'], env: {}, cwd }).catch((reason: unknown) => reason)
   if (error instanceof AgentError && error.code === 'spawn') return error.stage === 'exec' ? cwd : undefined
   throw error
+}
+
+function ignore(): void {
+  // What came of it is somebody else's affair.
 }
 
 function isLimited(bandwidth: Bandwidth): boolean {

@@ -64,6 +64,15 @@ describe('the bwrap runtime', () => {
     expect(terminal.stdout.toString()).toBe('/dev/pts/0\r\n30 100\r\n')
   })
 
+  it('waits for a view that is mounted later, and leaves nothing where that fails', async () => {
+    const mounted = new Promise<void>((resolve) => setImmediate(resolve))
+    const { agent } = await house.launch({ mounted })
+    expect((await sh(agent, 'echo inside')).stdout.toString()).toBe('inside\n')
+    const refused = { ...house.spec, sandboxId: 'sb_unmounted', mounted: Promise.reject(new Error('no view')) }
+    await expect(house.runtime.launch(refused)).rejects.toThrow('no view')
+    expect(groupsOf(house.spec.instance).filter((path) => path.endsWith('sb_unmounted'))).toEqual([])
+  })
+
   it('leaves no process behind when the server is killed', async () => {
     const program = fileURLToPath(new URL('../fixtures/bwrap-server.mjs', import.meta.url))
     const server = spawn(process.execPath, [program, JSON.stringify({ ...house.spec, sandboxId: 'sb_orphan' })], {

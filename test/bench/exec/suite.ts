@@ -50,4 +50,5 @@ const TITLE = 'Commands, over gRPC on a unix socket'
 const NOTES = [
   'From the call in the client to the result in its hands; client and server share the machine.',
   'bwrap: the same program behind a new bubblewrap each time, in the same runs.',
+  'After some thousand calls, as of a server that has been up for a while: the first ones take up to twice as long.',
 ]
