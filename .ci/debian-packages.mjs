@@ -4,7 +4,7 @@ import { existsSync, readdirSync } from 'node:fs'
  * What the product and its tests take from the system. `command` or `library` is what shows that it is there:
  * looking for a file costs nothing, and holds where it was installed by other means than apt.
  *
- * @typedef {{ name: string, reason: string, command?: string, library?: string }} Package
+ * @typedef {{ name: string, reason: string, command?: string, library?: string, module?: string }} Package
  * @type {readonly Package[]}
  */
 export const debianPackages = [
@@ -20,6 +20,9 @@ export const debianPackages = [
   { name: 'iproute2', command: 'ip', reason: 'tests put another machine beside the host' },
   { name: 'make', command: 'make', reason: 'tests build a project inside a view' },
   { name: 'python3', command: 'python3', reason: 'tests run Python inside a view' },
+  { name: 'python3-grpcio', module: 'grpc', reason: 'an example in Python speaks to the server' },
+  { name: 'protobuf-compiler', command: 'protoc', reason: 'makes the messages of that example' },
+  { name: 'libprotobuf-dev', library: 'libprotobuf.a', reason: 'has the messages that those are made of' },
   { name: 'sqlite3', command: 'sqlite3', reason: 'tests run SQLite, with its locks and journals, on a view' },
   { name: 'libarchive-tools', command: 'bsdtar', reason: 'tests read exported snapshots with a second tar' },
   { name: 'zstd', command: 'zstd', reason: 'exports as tar.zst are packed by it' },
@@ -47,6 +50,7 @@ export const debianPackages = [
 /** @returns {Package[]} */
 export function missingPackages() {
   return debianPackages.filter((wanted) => {
+    if (wanted.module !== undefined) return !existsSync(`/usr/lib/python3/dist-packages/${wanted.module}`)
     if (wanted.command !== undefined) return !isThere(commandFolders, wanted.command)
     return !isThere(libraryFolders(), wanted.library ?? '')
   })

@@ -279,6 +279,9 @@ const DEFAULT_REMEDY: Record<ErrorCode, string> = {
   internal: "Look for it in the server's log, and report it",
 }
 
+/** Every code that an error of the SDK may have. */
+export const ERROR_CODES = Object.keys(DEFAULT_REMEDY) as readonly ErrorCode[]
+
 function withoutFullStop(text: string): string {
   return text.endsWith('.') ? text.slice(0, -1) : text
 }

@@ -34,6 +34,8 @@ export const probes = {
   patch: () => trying('patch', ['--version']),
   'systemd-analyze': () => trying('systemd-analyze', ['--version']),
   openssl: () => trying('openssl', ['version']),
+  'python3-grpc': () => trying('/usr/bin/python3', ['-c', 'import grpc, google.protobuf']),
+  protoc: () => trying('protoc', ['--version']),
   python3: () => trying('python3', ['--version']),
   slirp4netns: async () => {
     if (!existsSync('/dev/net/tun')) return 'there is no /dev/net/tun'
