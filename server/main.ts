@@ -88,8 +88,14 @@ async function serve(server: Server, { readyFd }: Flags): Promise<number> {
 }
 
 /** Who started this server waits for the line; it may also have gone away meanwhile. */
-function sayReady({ socket, address, instance, log }: Server, fd: number): void {
-  const line = { socket, instance, pid: process.pid, ...(address === undefined ? {} : { address }) }
+function sayReady({ socket, address, httpAddress, instance, log }: Server, fd: number): void {
+  const line = {
+    socket,
+    instance,
+    pid: process.pid,
+    ...(address === undefined ? {} : { address }),
+    ...(httpAddress === undefined ? {} : { http: httpAddress }),
+  }
   try {
     writeSync(fd, `${JSON.stringify(line)}\n`)
   } catch (err) {

@@ -23,7 +23,7 @@ import { createRuntimes } from '../runtimes/registry.ts'
 import { accessService } from './access/access-service.ts'
 import { unauthenticated } from './access/caller.ts'
 import { checkListen } from './access/check-listen.ts'
-import { tcpDoor, unixDoors } from './access/doors.ts'
+import { httpDoor, tcpDoor, unixDoors } from './access/doors.ts'
 import { openFirstToken } from './access/first-token.ts'
 import { Gate } from './access/gate.ts'
 import { Guard } from './access/guard.ts'
@@ -33,7 +33,7 @@ import { Tokens } from './access/tokens.ts'
 import { Windows } from './access/windows.ts'
 import type { EndedCall } from './api/calls.ts'
 import { Grpc } from './api/grpc-server.ts'
-import { Listeners } from './api/listeners.ts'
+import { Listeners, type Tls } from './api/listeners.ts'
 import { serverService } from './api/server-service.ts'
 import { auditCalls } from './audit/audit-calls.ts'
 import { openAudit } from './audit/open-audit.ts'
@@ -52,6 +52,8 @@ import { diffService } from './diff/diff-service.ts'
 import { exportService } from './exports/export-service.ts'
 import { Versions } from './exports/versions.ts'
 import { fileService } from './files/file-service.ts'
+import { Gateway } from './http/gateway.ts'
+import { HttpListener } from './http/http-listener.ts'
 import { Clock } from './life/clock.ts'
 import { openDataDir } from './life/data-dir.ts'
 import { Idle } from './life/idle.ts'
@@ -79,6 +81,8 @@ export interface Server extends AsyncDisposable {
   readonly socket: string
   /** As bound, where it listens on TCP. */
   readonly address: ListenAddress | undefined
+  /** The same of HTTP. */
+  readonly httpAddress: ListenAddress | undefined
   /** Made anew at each start. */
   readonly instance: string
   readonly log: Logger
@@ -223,18 +227,20 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
 
   await openFirstToken(config, { tokens, log })
   checkListen(config, { tokens, log })
+  const tls = readTls(config)
   const doorOf = unixDoors(config, process.getuid?.() ?? 0)
   const listeners = await Listeners.open({
     socket: config.socket,
     forOthers: config.peers.length > 0,
     listen: config.listen,
-    tls: readTls(config),
+    tls,
     maxConnections: limits.maxConnections,
     onUnix: (connection) => grpc.open(doorOf(config.peers.length > 0 ? peerUid(connection) : undefined))(connection),
     onTcp: grpc.open(tcpDoor(config)),
     onRefused: (err) => log.debug({ err }, 'a connection was refused'),
   })
   undo.add(() => listeners[Symbol.asyncDispose]())
+  const http = await openHttp(config, grpc, tls, log, undo)
 
   const { promise: ended, resolve: end } = deferred<Error | undefined>()
   let failure = choice.able ? undefined : choice.reason
@@ -258,7 +264,8 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   await status.listen()
   const idle = new Idle({
     idleExitMs: (config.idleExitSeconds ?? Number.POSITIVE_INFINITY) * 1000,
-    isBusy: () => listeners.connected > 0 || grpc.calls.open > 0 || sandboxes.runningCount > 0,
+    isBusy: () =>
+      listeners.connected > 0 || (http?.connected ?? 0) > 0 || grpc.calls.open > 0 || sandboxes.runningCount > 0,
     nowMs: () => performance.now(),
     onIdle: () => end(undefined),
   })
@@ -281,6 +288,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     log.info('stopping')
     clock[Symbol.dispose]()
     listeners.close()
+    http?.close()
     grpc.calls.refuse()
     grpc.calls.abort()
     await sandboxes[Symbol.asyncDispose]()
@@ -293,8 +301,26 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     stopping ??= stopAll()
     return stopping
   }
-  log.info({ socket, ...(address === undefined ? {} : { address }), instance, dataDir: config.dataDir }, 'listening')
-  return { socket, address, instance, log, ended, stop, [Symbol.asyncDispose]: () => stop() }
+  const httpAddress = http?.address
+  log.info({ socket, address, http: httpAddress, instance, dataDir: config.dataDir }, 'listening')
+  return { socket, address, httpAddress, instance, log, ended, stop, [Symbol.asyncDispose]: () => stop() }
+}
+
+async function openHttp(config: Config, grpc: Grpc, tls: Tls | undefined, log: Logger, undo: Undo) {
+  const { http, limits } = config
+  if (http.listen === undefined) return undefined
+  const gateway = new Gateway({
+    services: grpc.services,
+    accept: grpc.open(httpDoor(config)),
+    maxBodyBytes: limits.maxMessageBytes,
+    allowedOrigins: http.allowedOrigins,
+    log,
+  })
+  undo.add(async () => gateway[Symbol.dispose]())
+  const { maxConnections } = limits
+  const listener = await HttpListener.open({ listen: http.listen, tls, maxConnections, gateway })
+  undo.add(() => listener[Symbol.asyncDispose]())
+  return listener
 }
 
 async function openFsLayerFor({ fs }: Config, storeDir: string, log: Logger) {

@@ -5,13 +5,23 @@ import type { Tokens } from './tokens.ts'
 
 /** Nobody shall find out afterwards that everybody could come in. */
 export function checkListen(
-  { listen, tls, dangerouslyLetAnyoneIn }: Pick<Config, 'listen' | 'tls' | 'dangerouslyLetAnyoneIn'>,
+  config: Pick<Config, 'listen' | 'http' | 'tls' | 'dangerouslyLetAnyoneIn'>,
+  parts: { tokens: Pick<Tokens, 'any'>; log: Logger },
+): void {
+  const { listen, http, tls } = config
+  if (listen !== undefined) checkAddress('listen', listen, config, parts)
+  if (http.listen !== undefined) checkAddress('http.listen', http.listen, config, parts)
+  if (tls !== undefined && listen === undefined && http.listen === undefined) {
+    throw new ConfigError('`tls`: is for `listen` and `http.listen`, of which none is given')
+  }
+}
+
+function checkAddress(
+  setting: string,
+  listen: ListenAddress,
+  { tls, dangerouslyLetAnyoneIn }: Pick<Config, 'tls' | 'dangerouslyLetAnyoneIn'>,
   { tokens, log }: { tokens: Pick<Tokens, 'any'>; log: Logger },
 ): void {
-  if (listen === undefined) {
-    if (tls !== undefined) throw new ConfigError('`tls`: is for `listen`, which is not given')
-    return
-  }
   const address = `${listen.host}:${listen.port}`
   if (dangerouslyLetAnyoneIn) {
     log.warn({ address }, 'whoever can reach this address owns everything: no token is asked for')
@@ -19,8 +29,8 @@ export function checkListen(
   }
   if (!tokens.any) {
     throw new ConfigError(
-      `\`listen\`: there is no token yet, so nobody could use ${address}: give --first-token FILE, or start without ` +
-        '--listen and run `croft token create`; --dangerously-let-anyone-in does without tokens',
+      `\`${setting}\`: there is no token yet, so nobody could use ${address}: give --first-token FILE, or start without ` +
+        'it and run `croft token create`; --dangerously-let-anyone-in does without tokens',
     )
   }
   if (tls === undefined && !isLoopback(listen)) {

@@ -14,6 +14,11 @@ export function tcpDoor({ dangerouslyLetAnyoneIn }: Pick<Config, 'dangerouslyLet
   return { name: 'tcp', ...(dangerouslyLetAnyoneIn ? { caller: ANYONE } : {}) }
 }
 
+/** The door for HTTP. */
+export function httpDoor({ dangerouslyLetAnyoneIn }: Pick<Config, 'dangerouslyLetAnyoneIn'>): Door {
+  return { name: 'http', ...(dangerouslyLetAnyoneIn ? { caller: ANYONE } : {}) }
+}
+
 /** By whose process is at the other end of a unix socket. Without `peers` the socket's mode lets nobody else near. */
 export function unixDoors({ peers }: Pick<Config, 'peers'>, ownUid: number): (uid: number | undefined) => Door {
   if (peers.length === 0) return () => OWN_USER

@@ -27,6 +27,8 @@ export interface GrpcDependencies {
  */
 export class Grpc implements AsyncDisposable {
   readonly calls: Calls
+  /** Those that were added. */
+  readonly services: DescService[] = []
   readonly #options: GrpcOptions
   readonly #parts: GrpcDependencies
   readonly #services: ((server: GrpcServer, door: Door) => void)[] = []
@@ -40,6 +42,7 @@ export class Grpc implements AsyncDisposable {
 
   /** Before the first door. */
   add<S extends DescService>(service: S, handlers: Handlers<S>): void {
+    this.services.push(service)
     const parts = { ...this.#parts, calls: this.calls }
     this.#services.push((server, door) =>
       server.addService(serviceDefinition(service), implement(service, handlers, door, parts)),

@@ -32,11 +32,12 @@ export function configCommand([what, ...args]: readonly string[], surroundings: 
 }
 
 /** As the file would have it, so that what is printed can be read again. */
-function asFile({ listen, status, ...config }: Config) {
+function asFile({ listen, http, status, ...config }: Config) {
   return {
     ...config,
     ...(listen === undefined ? {} : { listen: addressText(listen) }),
     status: { ...status, ...(status.listen === undefined ? {} : { listen: addressText(status.listen) }) },
+    http: { ...http, ...(http.listen === undefined ? {} : { listen: addressText(http.listen) }) },
   }
 }
 

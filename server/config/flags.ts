@@ -15,8 +15,10 @@ Serves codebases and sandboxes over gRPC until it gets SIGTERM or SIGINT.
   --socket PATH        unix socket (default: $XDG_RUNTIME_DIR/croft/croft.sock, or
                        /run/croft-0/croft.sock for root)
   --listen [HOST:PORT] also on TCP (default: no; without a value 127.0.0.1:9000)
+  --http-listen [HOST:PORT]
+                       the same calls over HTTP and JSON (default: no; without a value 127.0.0.1:8080)
   --tls-cert FILE, --tls-key FILE
-                       TLS on TCP, with this certificate and its key (PEM)
+                       TLS on TCP and HTTP, with this certificate and its key (PEM)
   --tls-client-ca FILE clients must have a certificate of this authority
   --first-token FILE   where there is no token yet, make one for an admin, in this new file
   --dangerously-let-anyone-in
@@ -104,11 +106,14 @@ function parse(args: string[]) {
   }
 }
 
-/** `--listen` alone means its default, which `parseArgs` cannot say. */
+const ADDRESSES = ['--listen', '--http-listen']
+
+/** `--listen` and `--http-listen` alone mean their defaults, which `parseArgs` cannot say. */
 function withListenValue(args: readonly string[]): string[] {
   return args.flatMap((arg, index) => {
     const next = args[index + 1]
-    return arg === '--listen' && (next === undefined || next.startsWith('-')) ? ['--listen', ''] : [arg]
+    const alone = ADDRESSES.includes(arg) && (next === undefined || next.startsWith('-'))
+    return alone ? [arg, ''] : [arg]
   })
 }
 

@@ -34,8 +34,8 @@ export const MAX_PATH_BYTES = 4096
 
 /** Every limit of the server: its number, and the only place where it stands. */
 export const limitsSchema = z.strictObject({
-  /** One gRPC message, either way. */
-  maxMessageBytes: bytes(16 * MiB, 64 * KiB),
+  /** One gRPC message, either way; a body of JSON. Pieces of contents are 256 KiB, with something around them. */
+  maxMessageBytes: bytes(16 * MiB, 1 * MiB),
   /** Idle ones count too. */
   maxConnections: count(10_000),
   pageSizeDefault: count(50),

@@ -4,8 +4,9 @@ import { limitsSchema } from './limits.ts'
 
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'] as const
 
-/** The port of wire v1, where `listen` names none. */
-const DEFAULT_PORT = 9000
+/** The ports of wire v1, where an address names none. */
+const GRPC_PORT = 9000
+const HTTP_PORT = 8080
 
 const absolutePath = z
   .string()
@@ -27,12 +28,23 @@ export interface ListenAddress {
   readonly port: number
 }
 
-/** `host:port`, `:port`, `host`, `[v6]:port`; without a host 127.0.0.1, without a port 9000. */
-const listenSchema = z.string().transform((text, context): ListenAddress => {
-  const parsed = parseListen(text)
-  if (parsed !== undefined) return parsed
-  context.addIssue({ code: 'custom', message: `\`${text}\` is not host:port with a port of 0 to 65535` })
-  return z.NEVER
+/** `host:port`, `:port`, `host`, `[v6]:port`; without a host 127.0.0.1. */
+const listenSchema = (defaultPort: number) =>
+  z.string().transform((text, context): ListenAddress => {
+    const parsed = parseListen(text, defaultPort)
+    if (parsed !== undefined) return parsed
+    context.addIssue({ code: 'custom', message: `\`${text}\` is not host:port with a port of 0 to 65535` })
+    return z.NEVER
+  })
+
+/** The same calls over HTTP and JSON. */
+const httpSchema = z.strictObject({
+  listen: listenSchema(HTTP_PORT).optional(),
+  /** Origins (`https://app.example.com`) whose pages may call. */
+  allowedOrigins: z
+    .array(z.url({ protocol: /^https?$/ }))
+    .max(100)
+    .default([]),
 })
 
 const fsSchema = z.strictObject({
@@ -108,8 +120,9 @@ export const configSchema = z.strictObject({
   dataDir: absolutePath,
   socket: socketPath,
   mountDir: absolutePath,
-  listen: listenSchema.optional(),
-  /** For `listen`. */
+  listen: listenSchema(GRPC_PORT).optional(),
+  http: httpSchema.prefault({}),
+  /** For `listen` and `http.listen`. */
   tls: tlsSchema.optional(),
   /** Who of this host, beside the server's own user and root, may use the unix socket. */
   peers: z.array(peerSchema).max(1000).default([]),
@@ -145,10 +158,10 @@ export const configSchema = z.strictObject({
 
 export type Config = z.infer<typeof configSchema>
 
-function parseListen(text: string): ListenAddress | undefined {
+function parseListen(text: string, defaultPort: number): ListenAddress | undefined {
   const match = /^(?:(\[[0-9a-fA-F:.]+\]|[^:[\]]*))(?::(\d{1,5}))?$/.exec(text)
   if (match === null) return undefined
-  const port = match[2] === undefined ? DEFAULT_PORT : Number(match[2])
+  const port = match[2] === undefined ? defaultPort : Number(match[2])
   if (port > 65_535) return undefined
   const host = (match[1] ?? '').replace(/^\[|\]$/g, '')
   return { host: host === '' ? '127.0.0.1' : host, port }
