@@ -35,6 +35,11 @@ it('--listen takes a value where one follows, and none where another flag does',
   expect(parseFlags(['--listen', '--socket', '/s']).settings).toEqual({ listen: '', socket: '/s' })
 })
 
+it('a place begins where the command was typed, unless it begins at the root', () => {
+  const { settings } = parseFlags(['--tls-cert', 'cert.pem', '--socket', '/s'])
+  expect(settings).toEqual({ tls: { cert: `${process.cwd()}/cert.pem` }, socket: '/s' })
+})
+
 it('--json is stdout, --ready-fd another descriptor', () => {
   expect(parseFlags(['--json']).readyFd).toBe(1)
   expect(parseFlags(['--ready-fd', '3']).readyFd).toBe(3)

@@ -1,3 +1,4 @@
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { ConfigError } from './config-error.ts'
 import { fromText, putAt, type Settings } from './from-text.ts'
@@ -61,6 +62,8 @@ export function parseFlags(args: readonly string[]): Flags {
   for (const { flag, path, kind } of SETTINGS) {
     const value = values[flag]
     if (typeof value === 'boolean') putAt(settings, path, value)
+    // Typed where one stands; a file and the environment are read elsewhere than they were written.
+    else if (typeof value === 'string' && kind === 'path') putAt(settings, path, resolve(value))
     else if (typeof value === 'string') putAt(settings, path, fromText(value, kind, `--${flag}`))
   }
   if (typeof values['idle-exit'] === 'string') {

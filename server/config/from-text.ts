@@ -18,6 +18,7 @@ export function fromText(text: string, kind: SettingKind, where: string): unknow
         const why = error instanceof Error ? error.message : String(error)
         throw new ConfigError(`${where} is not YAML: ${why}`, { cause: error })
       }
+    case 'path':
     case 'text':
       return text
   }

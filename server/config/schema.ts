@@ -16,6 +16,9 @@ const absolutePath = z
 /** sockaddr_un holds 108 bytes, the final NUL among them. */
 const socketPath = absolutePath.refine((path) => Buffer.byteLength(path) <= 107, 'must be at most 107 bytes long')
 
+/** What names a place on this machine. */
+export const PATHS: readonly z.core.$ZodType[] = [absolutePath, socketPath]
+
 const hostUidsSchema = z
   .strictObject({
     first: z.int().min(1000).max(0xfffffffd).default(100_000),

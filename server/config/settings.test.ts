@@ -35,8 +35,8 @@ describe('every setting of the schema', () => {
   it.each(SETTINGS.map((setting) => [setting.path.join('.'), setting] as const))(
     '%s can be set by its variable and by its flag',
     (_, { path, kind, variable, flag }) => {
-      const text = { number: '7', switch: 'true', structure: '{ a: 1 }', text: 'x' }[kind]
-      const value = { number: 7, switch: true, structure: { a: 1 }, text: 'x' }[kind]
+      const text = { number: '7', switch: 'true', structure: '{ a: 1 }', path: '/x', text: 'x' }[kind]
+      const value = { number: 7, switch: true, structure: { a: 1 }, path: '/x', text: 'x' }[kind]
       const args = kind === 'switch' ? [`--${flag}`] : [`--${flag}=${text}`]
       const at = (settings: unknown) =>
         path.reduce((inner, key) => (inner as Record<string, unknown> | undefined)?.[key], settings)

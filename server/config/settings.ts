@@ -1,7 +1,7 @@
 import type { z } from 'zod'
-import { configSchema } from './schema.ts'
+import { configSchema, PATHS } from './schema.ts'
 
-export type SettingKind = 'text' | 'number' | 'switch' | 'structure'
+export type SettingKind = 'text' | 'path' | 'number' | 'switch' | 'structure'
 
 /** One thing that can be set, wherever it is said. */
 export interface Setting {
@@ -67,6 +67,7 @@ function bare(schema: Schema): Schema {
 }
 
 function kindOf(schema: Schema): SettingKind {
+  if (PATHS.includes(schema)) return 'path'
   const { type } = (schema as unknown as { def: Definition }).def
   switch (type) {
     case 'number':

@@ -8,7 +8,7 @@ import { type InnerCall, InnerCalls } from './inner-call.ts'
 import { openApi } from './openapi.ts'
 import { type Match, Routes } from './routes.ts'
 import { Refusals } from './status.ts'
-import { answersContents, contentsOf, jsonOf, requestOf } from './transcode.ts'
+import { answersContents, contentsOf, isCallable, jsonOf, requestOf } from './transcode.ts'
 
 export interface GatewayOptions {
   readonly services: readonly DescService[]
@@ -92,9 +92,9 @@ export class Gateway implements Disposable {
         new CroftError('UNIMPLEMENTED', `${path} has ${found.join(', ')}, not ${request.method}`),
       )
     }
-    if (found.route.method.methodKind === 'bidi_streaming') {
+    if (!isCallable(found.route.method)) {
       const { name } = found.route.method
-      throw new CroftError('UNIMPLEMENTED', `${name} streams both ways, which HTTP does not; call it by gRPC`)
+      throw new CroftError('UNIMPLEMENTED', `${name} streams in a way that HTTP does not; call it by gRPC`)
     }
     return found
   }

@@ -1,13 +1,13 @@
 import { type DescEnum, type DescField, type DescMessage, type JsonObject, ScalarType } from '@bufbuild/protobuf'
 import { pathText, type Route } from './routes.ts'
-import { answersContents } from './transcode.ts'
+import { answersContents, isCallable } from './transcode.ts'
 
 /** OpenAPI 3.1 of all routes, from the descriptors of their methods. */
 export function openApi(routes: readonly Route[]): JsonObject {
   const schemas = new Schemas()
   const paths: Record<string, JsonObject> = {}
   for (const route of routes) {
-    if (route.method.methodKind === 'bidi_streaming') continue
+    if (!isCallable(route.method)) continue
     const path = pathText(route)
     paths[path] = { ...paths[path], [route.verb.toLowerCase()]: operation(route, schemas) }
   }

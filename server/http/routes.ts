@@ -20,7 +20,7 @@ export interface Match {
 }
 
 /** Every method has its general place; some have a second one, in the manner of resources. */
-export function routesOf(services: readonly DescService[]): Route[] {
+function routesOf(services: readonly DescService[]): Route[] {
   return services.flatMap((service) =>
     service.methods.flatMap((method) => {
       const general: Route = { method, verb: 'POST', segments: [service.typeName, method.name], body: bodyOf(method) }

@@ -13,11 +13,7 @@ import { invalid } from '../errors/croft-error.ts'
 import type { Match } from './routes.ts'
 
 /** The fields that a path and a query name, as one would write them in JSON. Throws INVALID_ARGUMENT naming the field. */
-export function jsonOfFields(
-  schema: DescMessage,
-  path: ReadonlyMap<string, Buffer>,
-  query: URLSearchParams,
-): JsonObject {
+function jsonOfFields(schema: DescMessage, path: ReadonlyMap<string, Buffer>, query: URLSearchParams): JsonObject {
   const json: JsonObject = {}
   for (const [name, value] of path) put(json, schema, [name], [value])
   for (const name of new Set(query.keys())) {
@@ -65,7 +61,9 @@ export function contentsOf(
   query: URLSearchParams,
   length: string | undefined,
 ): { first: Message; piece: (data: Uint8Array) => Message } {
-  const { start, data } = partsOf(method)
+  const parts = partsOf(method)
+  if (parts === undefined) throw new Error(`${method.name} is no stream of contents`)
+  const { start, data } = parts
   const named = jsonOfFields(start.message, path, query)
   if (length !== undefined && start.message.field['totalSize'] !== undefined) named['totalSize'] ??= length
   const json = { [start.jsonName]: named }
@@ -73,12 +71,17 @@ export function contentsOf(
   return { first, piece: (bytes) => parsed(method.input, { [data.jsonName]: Buffer.from(bytes).toString('base64') }) }
 }
 
+/** Whether HTTP can say it: one body there, one body or a stream of events back. */
+export function isCallable(method: DescMethod): boolean {
+  if (method.methodKind === 'client_streaming') return partsOf(method) !== undefined
+  return method.methodKind !== 'bidi_streaming'
+}
+
 /** Of the two kinds of message that a stream of contents has. */
 function partsOf(method: DescMethod) {
   const start = method.input.fields.find((field) => field.fieldKind === 'message')
   const data = method.input.fields.find(isBytes)
-  if (start?.fieldKind !== 'message' || data === undefined) throw new Error(`${method.name} is no stream of contents`)
-  return { start, data }
+  return start?.fieldKind === 'message' && data !== undefined ? { start, data } : undefined
 }
 
 /** Whether its answers are the pieces of one body: a single field of bytes. */
