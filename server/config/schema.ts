@@ -80,7 +80,7 @@ const peerSchema = z
 /** Metrics and health, over HTTP, without a token: so on this host only. */
 const statusSchema = z
   .strictObject({
-    listen: listenSchema
+    listen: listenSchema(GRPC_PORT)
       .refine(({ host }) => host === '::1' || host.startsWith('127.'), 'must be an address of the loop-back')
       .optional(),
     socket: socketPath.optional(),
