@@ -2,6 +2,7 @@ import { existsSync, readdirSync } from 'node:fs'
 import { isIPv4 } from 'node:net'
 import { execa } from 'execa'
 import { detectControlGroups } from '../runtimes/cgroup/detect.ts'
+import { pythonWithAgentfense } from './fixtures/agentfense.ts'
 import { guestKernel } from './fixtures/guest/kernel.ts'
 import { ownAddresses } from './fixtures/own-addresses.ts'
 
@@ -65,7 +66,13 @@ export const probes = {
   'bonnie++': () => trying('sh', ['-c', 'command -v bonnie++']),
   zstd: () => trying('zstd', ['--version']),
   bsdtar: () => trying('bsdtar', ['--version']),
-  'agentfense-python': () => trying('python3', ['-c', 'import agentfense']),
+  'agentfense-python': async () => {
+    try {
+      return await trying(await pythonWithAgentfense(), ['-c', 'import agentfense'])
+    } catch (error) {
+      return `the published client cannot be installed: ${error instanceof Error ? error.message : String(error)}`
+    }
+  },
   /** A machine of its own for what this one's kernel is not set up for. */
   qemu: async () => {
     if (process.arch !== 'x64') return 'the guest is one for x86-64'
