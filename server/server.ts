@@ -12,8 +12,10 @@ import {
   DiffService,
   ExportService,
   FileService,
+  Health,
   PortService,
   SandboxService,
+  ServerReflection,
   ServerService,
   SnapshotService,
   TrailService,
@@ -33,7 +35,9 @@ import { Tokens } from './access/tokens.ts'
 import { Windows } from './access/windows.ts'
 import type { EndedCall } from './api/calls.ts'
 import { Grpc } from './api/grpc-server.ts'
+import { healthService } from './api/health-service.ts'
 import { Listeners, type Tls } from './api/listeners.ts'
+import { reflectionService } from './api/reflection-service.ts'
 import { serverService } from './api/server-service.ts'
 import { auditCalls } from './audit/audit-calls.ts'
 import { openAudit } from './audit/open-audit.ts'
@@ -223,6 +227,17 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(ExportService, exportService({ sandboxes, snapshots, codebases, store, versions, limits, incomingDir }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
+  grpc.add(
+    ServerReflection,
+    reflectionService(() => grpc.services),
+  )
+  grpc.add(
+    Health,
+    healthService({
+      services: () => new Set(grpc.services.map(({ typeName }) => typeName)),
+      isReady: async () => (await status.readiness()).ready,
+    }),
+  )
   undo.add(() => grpc[Symbol.asyncDispose]())
 
   await openFirstToken(config, { tokens, log })

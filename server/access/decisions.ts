@@ -6,16 +6,21 @@ import type {
   DiffService,
   ExportService,
   FileService,
+  Health,
   PortService,
   ReadCommandOutputRequest,
   SandboxService,
+  ServerReflection,
   ServerService,
   SnapshotService,
   TrailService,
 } from '../../proto/index.ts'
 
-/** What a caller must be allowed to. Each includes the ones before it: they are the roles read-only, user and admin. */
-export type Need = 'read' | 'write' | 'admin'
+/**
+ * What a caller must be allowed to. Each includes the ones before it: they are nobody, and the roles read-only, user and
+ * admin.
+ */
+export type Need = 'nothing' | 'read' | 'write' | 'admin'
 
 /** What is decided about a method, beside that the ids in its requests are looked up for the caller. */
 export interface Decision {
@@ -121,6 +126,11 @@ const access: Decisions<typeof AccessService> = {
   rotateToken: ADMIN,
 }
 
+/** Probes have no token. A stream that lasts is nothing for strangers. */
+const health: Decisions<typeof Health> = { check: { needs: 'nothing' }, watch: READ }
+
+const reflection: Decisions<typeof ServerReflection> = { serverReflectionInfo: READ }
+
 const DECISIONS: Readonly<Record<string, Readonly<Record<string, Decision>>>> = {
   CodebaseService: codebases,
   SandboxService: sandboxes,
@@ -133,6 +143,8 @@ const DECISIONS: Readonly<Record<string, Readonly<Record<string, Decision>>>> = 
   TrailService: trails,
   ServerService: server,
   AccessService: access,
+  Health: health,
+  ServerReflection: reflection,
 }
 
 /** Throws for a method that nobody has decided about: a server that serves it does not start. */

@@ -75,9 +75,9 @@ const NAMES = { cb: 'codebase', sb: 'sandbox', sess: 'session', snap: 'snapshot'
 >
 
 const MAY: Readonly<Record<Caller['role'], ReadonlySet<Need>>> = {
-  'read-only': new Set(['read']),
-  user: new Set(['read', 'write']),
-  admin: new Set(['read', 'write', 'admin']),
+  'read-only': new Set(['nothing', 'read']),
+  user: new Set(['nothing', 'read', 'write']),
+  admin: new Set(['nothing', 'read', 'write', 'admin']),
 }
 
 function checkRole(need: Need, { role }: Caller, method: string): void {

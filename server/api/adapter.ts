@@ -10,6 +10,8 @@ import {
   status,
   type UntypedServiceImplementation,
 } from '@grpc/grpc-js'
+import type { Caller } from '../access/caller.ts'
+import { decisionOf } from '../access/decisions.ts'
 import type { Door, Gate } from '../access/gate.ts'
 import type { Check, Guard } from '../access/guard.ts'
 import type { CroftError } from '../errors/croft-error.ts'
@@ -39,10 +41,11 @@ export function implement<S extends DescService>(
     // The one place where the types of the methods are given up: grpc-js knows no more than "an object".
     const handler = (handlers as unknown as Record<string, AnyHandler>)[method.localName]
     if (handler === undefined) throw new Error(`no handler for ${service.typeName}.${method.name}`)
+    const isForAll = decisionOf(method).needs === 'nothing'
     const begin = (transport: Transport): OpenCall => {
       const call = calls.begin(method, transport, `${door.name} ${transport.getPeer()}`)
       try {
-        call.known = gate.admit(transport.metadata, door, transport.getPeer())
+        call.known = isForAll ? NOBODY : gate.admit(transport.metadata, door, transport.getPeer())
       } catch (error) {
         calls.end(call, outcomeOf(error, call))
         throw error
@@ -53,6 +56,9 @@ export function implement<S extends DescService>(
   }
   return implementation
 }
+
+/** Has nothing. */
+const NOBODY: Caller = { owner: '', role: 'read-only', name: 'anyone' }
 
 type Init = MessageInitShape<DescMethod['output']>
 // biome-ignore lint/suspicious/noExplicitAny: the shapes of four kinds of method at once

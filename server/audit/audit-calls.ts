@@ -7,7 +7,7 @@ const REFUSALS: ReadonlySet<string> = new Set(['UNAUTHENTICATED', 'PERMISSION_DE
 /** Every call that may have changed something, and every one that was refused for who made it. */
 export function auditCalls(audit: AuditLog): (call: EndedCall) => void {
   return ({ id, method, need, caller, from, ids, made, code, reason }) => {
-    if (need === 'read' && !REFUSALS.has(code)) return
+    if ((need === 'read' || need === 'nothing') && !REFUSALS.has(code)) return
     audit.write({
       who: caller?.name ?? 'nobody',
       ...(caller === undefined ? {} : { owner: caller.owner, role: caller.role }),

@@ -4,7 +4,7 @@ import type { Undo } from '../concurrency/undo.ts'
 import type { Config } from '../config/schema.ts'
 import type { Logger } from './log.ts'
 import { Metrics, type MetricsDependencies } from './metrics.ts'
-import { readinessOf } from './readiness.ts'
+import { type Readiness, readinessOf } from './readiness.ts'
 import { StatusListener } from './status-listener.ts'
 
 export interface StatusDependencies extends Omit<MetricsDependencies, 'freeBytes' | 'connections'> {
@@ -39,11 +39,15 @@ export class Status {
     this.#metrics.noteCall(call)
   }
 
+  readiness(): Promise<Readiness> {
+    return readinessOf(this.#checks())
+  }
+
   async listen(): Promise<void> {
     const { log, undo } = this.#parts
     const listener = await StatusListener.open(this.#config.status, {
       metrics: () => this.#metrics.text(),
-      readiness: () => readinessOf(this.#checks()),
+      readiness: () => this.readiness(),
     })
     if (listener === undefined) return
     undo.add(() => listener[Symbol.asyncDispose]())
