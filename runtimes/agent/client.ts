@@ -156,6 +156,10 @@ class Connection implements Agent {
     this.#finish(undefined)
   }
 
+  distrust(message: string): void {
+    this.#finish(new AgentError('silent', message))
+  }
+
   #send(frame: Frame): void {
     if (this.#over !== undefined) return
     this.#stream.write(encodeFrame(frame))

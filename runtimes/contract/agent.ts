@@ -14,6 +14,8 @@ export interface Agent {
   /** Resolves when the connection is over: undefined after `close`, else why. */
   readonly closed: Promise<AgentError | undefined>
   close(): void
+  /** Closes it for what it did not say: `closed` resolves with an `AgentError` `silent`. */
+  distrust(message: string): void
 }
 
 export interface ListenOptions {

@@ -124,6 +124,11 @@ export const limitsSchema = z.strictObject({
   agentAnswerMaxMs: ms(10_000),
   /** The same where nothing is asked of it but whether it is there. */
   agentSilenceMaxMs: ms(60_000),
+  /**
+   * How long a command that was killed may be without its end being told, before its sandbox is ended for it. Far longer
+   * than a kernel takes for a process that waits for files held to a bandwidth.
+   */
+  commandEndMaxMs: ms(10 * 60_000),
 
   /**
    * A container engine that takes longer is taken for one that hangs: to answer a question, and to make, start or remove

@@ -55,7 +55,10 @@ export async function startProcess(
     killed.signal(SIGTERM, 'tree')
     killTimer = setTimeout(() => {
       killed.signal(SIGKILL, 'tree')
-      killTimer = setTimeout(() => overdue.resolve(KILLED), limits.agentAnswerMaxMs)
+      killTimer = setTimeout(() => {
+        overdue.resolve(KILLED)
+        killTimer = expectEnd(running, limits)
+      }, limits.agentAnswerMaxMs)
     }, limits.killGraceMs)
   }
   const timer = setTimeout(() => {
@@ -81,7 +84,11 @@ export async function startProcess(
   }
   if (process === undefined) {
     letGo()
-    abandon(spawning, () => running.endCommand())
+    const untold = expectEnd(running, limits)
+    abandon(spawning, () => {
+      clearTimeout(untold)
+      running.endCommand()
+    })
     if (!timedOut) throw signal.reason
     throw timedOutSilently(timeoutMs, { status: KILLED, durationMs: performance.now() - askedAtMs }, limits)
   }
@@ -136,6 +143,12 @@ const KILLED: ExitStatus = { signal: SIGKILL, cpuUserUs: 0, cpuSystemUs: 0, maxR
 function watchOom({ parts: { launched } }: Running): (status: ExitStatus) => boolean {
   const before = launched.oomKills() ?? 0
   return ({ code }) => code !== 0 && (launched.oomKills() ?? 0) > before
+}
+
+/** An agent that answers and never tells the end of what it was told to kill would have the sandbox's commands for ever. */
+function expectEnd({ agent }: Running, { commandEndMaxMs }: Limits): NodeJS.Timeout {
+  const words = `the end of a command that was killed has not been told for ${commandEndMaxMs / 1000} s`
+  return setTimeout(() => agent.distrust(words), commandEndMaxMs).unref()
 }
 
 /** Nobody waits for its start any more. Where it starts yet it is killed, and it counts until it is over. */

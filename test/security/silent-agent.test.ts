@@ -131,6 +131,31 @@ describe('an agent that answers each ping and lies by silence', () => {
     await expect(run(running)).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED' })
   })
 
+  it('is cut off when the end of a command that was killed, or its start, is not told for too long', async () => {
+    const impatient = { ...limits, commandEndMaxMs: 30 }
+    for (const behaves of [startsAll, undefined]) {
+      const { running, agent } = lying(behaves)
+      const request = create(ExecRequestSchema, { command: 'x', timeout: { nanos: 20_000_000 } })
+      const command = parseCommand(request, { limits, workspace: '/workspace' })
+      const call = exec(running, command, { limits: impatient, signal: new AbortController().signal })
+      await expect(call).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+      expect(await agent.closed).toMatchObject({ code: 'silent', message: expect.stringContaining('0.03 s') as string })
+      await expect.poll(() => running.commands).toBe(0)
+    }
+  })
+
+  it('is not cut off where it tells the end in time, however it took it', async () => {
+    let id = 0
+    const { running, say, agent } = lying((frame, speak) => {
+      startsAll(frame, speak)
+      if (frame.type === 'spawn') id = frame.id
+    })
+    await expect(run(running, undefined, 900)).rejects.toMatchObject({ code: 'DEADLINE_EXCEEDED' })
+    say({ type: 'exited', id, code: 0, signal: 9, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 })
+    await expect.poll(() => running.commands).toBe(0)
+    expect(await Promise.race([agent.closed, 'open'])).toBe('open')
+  })
+
   it('does not hold up a session that is to begin, whose shell is not started', async () => {
     const { agent } = lying()
     await expect(openShell(agent, { env: {}, cwd: '/', startTimeoutMs: 20 })).rejects.toMatchObject({ code: 'failed' })
