@@ -14,7 +14,7 @@ export interface OciSources {
 }
 
 const OWN_DIR = '/.croft'
-const AGENT_INSIDE = `${OWN_DIR}/agent`
+export const AGENT_INSIDE = `${OWN_DIR}/agent`
 const SOCKET_INSIDE = `${OWN_DIR}/socket`
 
 /** Who made a container, and for what: only one that has both is ever removed. */

@@ -17,10 +17,13 @@ export interface MeetOptions {
   readonly signal: AbortSignal | undefined
 }
 
+/** `refused` by an engine that answers. */
+export type Removal = 'removed' | 'refused' | 'unavailable'
+
 export interface MeetDependencies {
   readonly engine: Engine
-  /** Does not reject for an engine that is gone. */
-  readonly remove: () => Promise<void>
+  /** What became of it. Does not reject for an engine that is gone. */
+  readonly remove: () => Promise<Removal>
 }
 
 /** A container that has been started and whose agent has spoken. */
@@ -31,7 +34,7 @@ export class RunningContainer {
   readonly #group: CountedGroup
   readonly #waiting: AbortController
   readonly #options: MeetOptions
-  readonly #remove: () => Promise<void>
+  readonly #remove: () => Promise<Removal>
   #stopping: Promise<void> | undefined
 
   private constructor(
@@ -109,8 +112,11 @@ export class RunningContainer {
     if (!(await this.#process.hasEnded(limits.deathMs))) {
       throw failure(this.#options, `process ${this.#process.pid} did not end within ${limits.deathMs} ms`)
     }
-    await within(this.ended, limits.noticeMs)
-    await this.#remove()
+    // Most engines see for themselves that it has ended. One that has not noticed yet may refuse.
+    if ((await this.#remove()) === 'refused') {
+      await within(this.ended, limits.noticeMs)
+      await this.#remove()
+    }
     this.#waiting.abort()
     await this.ended
   }

@@ -21,9 +21,9 @@ import type { Image } from './image.ts'
 import { obtainImage } from './images.ts'
 import { OCI_LIMITS, type OciLimits } from './limits.ts'
 import { type MeetingPlace, openMeetingPlace } from './meeting-place.ts'
-import { type OciSources, planOci } from './plan.ts'
+import { AGENT_INSIDE, type OciSources, planOci } from './plan.ts'
 import { probeOci } from './probe.ts'
-import { RunningContainer } from './running-container.ts'
+import { type Removal, RunningContainer } from './running-container.ts'
 
 export interface OciOptions {
   readonly name: EngineName
@@ -95,7 +95,7 @@ class OciRuntime implements Runtime {
     try {
       signal?.throwIfAborted()
       await this.#engine.create(name, planOci(spec, image, sources))
-      await this.#engine.start(name)
+      await this.#start(name)
       return await this.#meet(name, { spec, image, place, signal })
     } catch (error) {
       await this.#remove(name)
@@ -168,16 +168,30 @@ class OciRuntime implements Runtime {
     }
   }
 
+  /**
+   * Docker (20.10) starts a container now and then whose root it has not mounted yet, several at once more often, and says
+   * then of the agent, which is bound into it, that it is not to be had. Nothing has run; the next start finds all of it.
+   */
+  async #start(name: string): Promise<void> {
+    try {
+      await this.#engine.start(name)
+    } catch (error) {
+      if (!(error instanceof RuntimeError) || !error.message.includes(`"${AGENT_INSIDE}": stat`)) throw error
+      await this.#engine.start(name)
+    }
+  }
+
   /** An engine that does not answer is asked again at the next launch. */
-  async #remove(name: string): Promise<void> {
+  async #remove(name: string): Promise<Removal> {
     this.#leftovers.add(name)
     try {
       await this.#engine.remove(name)
     } catch (error) {
-      if (error instanceof RuntimeError) return
+      if (error instanceof RuntimeError) return error.code === 'unavailable' ? 'unavailable' : 'refused'
       throw error
     }
     this.#leftovers.delete(name)
+    return 'removed'
   }
 
   async #removeLeftovers(): Promise<void> {

@@ -11,6 +11,7 @@ import { describeMachine, type Machine } from './report/machine.ts'
 import { createProgress } from './report/progress.ts'
 import type { Section } from './report/section.ts'
 import { renderSection } from './report/table.ts'
+import { runtimesSuite } from './runtimes/suite.ts'
 import { serviceSuite } from './service/suite.ts'
 import { storeSuite } from './store/suite.ts'
 import type { Suite } from './suite.ts'
@@ -19,6 +20,7 @@ const SUITE_OF: Record<SuiteName, Suite> = {
   fs: fsSuite,
   exec: execSuite,
   service: serviceSuite,
+  runtimes: runtimesSuite,
   limits: limitsSuite,
   policy: policySuite,
   store: storeSuite,

@@ -1,7 +1,7 @@
 import { parseArgs } from 'node:util'
 import { VARIANTS } from './fs/variant.ts'
 
-export const SUITES = ['fs', 'exec', 'service', 'limits', 'policy', 'store'] as const
+export const SUITES = ['fs', 'exec', 'service', 'runtimes', 'limits', 'policy', 'store'] as const
 export type SuiteName = (typeof SUITES)[number]
 
 export const USAGE = `Usage: npm run bench -- [SUITE…] [options]
@@ -16,7 +16,7 @@ Suites: ${SUITES.join(', ')}, all (default: all)
   --project DIR     a folder to work on in place of this repository (fs)
   --variant NAME    only this beside native: overlayfs, fuse-overlayfs, fuse-native, croft
                     (fs; repeatable)
-  --step NAME       only steps with this in their name (fs, service, limits; repeatable)
+  --step NAME       only steps with this in their name (fs, service, limits; repeatable), or these runtimes
   --profile DIR     leave CPU profiles of the filesystem's process there (fs)
   --help
 `

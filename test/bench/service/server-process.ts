@@ -17,7 +17,7 @@ export interface ServerProcess extends AsyncDisposable {
 }
 
 /** On what is in `home`; resolves when it has answered. Its log goes to this process's stderr from `warn` up. */
-export async function startServerProcess(home: string): Promise<ServerProcess> {
+export async function startServerProcess(home: string, env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
   mkdirSync(home, { recursive: true })
   const socket = join(home, 'socket')
   const args = [
@@ -29,7 +29,11 @@ export async function startServerProcess(home: string): Promise<ServerProcess> {
   ]
   const beganMs = performance.now()
   // A group of its own: Ctrl-C is for the benchmark, which then ends it in order.
-  const child = spawn(process.execPath, args, { detached: true, stdio: ['ignore', 'ignore', 'inherit', 'pipe'] })
+  const child = spawn(process.execPath, args, {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'inherit', 'pipe'],
+    env: { ...process.env, ...env },
+  })
   try {
     await firstLine(child)
     const server = await Server.connect({ socket })
