@@ -15,6 +15,7 @@ import { contentKey, type Dentry, decodeMeta, encodeMeta, FORMAT_VERSION, META_K
 import { nextNodeOf, replay } from './replay.ts'
 import { Unsaved } from './unsaved.ts'
 import { Usage } from './usage.ts'
+import { writeBatch } from './write-batch.ts'
 import { WriteState } from './write-state.ts'
 
 /** What a batch may take, with the tables that LevelDB may write because of it. */
@@ -300,7 +301,7 @@ export class Delta implements AsyncDisposable {
     const found = inFiles(this, inodes)
     this.#unsynced = true
     try {
-      await index.batch(batch, { sync: durable })
+      await writeBatch(index, batch, { sync: durable })
       if (durable) await this.#files.sync()
     } catch (error) {
       this.#afterDurable.unshift(...after)

@@ -7,6 +7,7 @@ import type { Operation } from './batch.ts'
 import { IN_FILE } from './inode.ts'
 import type { Index } from './open-index.ts'
 import { decodeInode, decodeMeta, encodeMeta, META_KEY, type Meta, parseKey } from './record.ts'
+import { writeBatch } from './write-batch.ts'
 
 /**
  * Writes what a thread had answered and not written when it died, as one batch, synced. What was durable elsewhere may
@@ -28,7 +29,7 @@ export async function replay(
   }
   if (directories.size > 2) for (const directory of directories) await sync(directory, constants.O_RDONLY)
   const records = operations.filter(({ key }) => !key.equals(META_KEY))
-  await index.batch([{ type: 'put', key: META_KEY, value: encodeMeta(meta) }, ...records], { sync: true })
+  await writeBatch(index, [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }, ...records], { sync: true })
 }
 
 /** Numbers below it may have been given out; 0 where the records tell of none. */
