@@ -205,11 +205,11 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const expired = unauthenticated('the token has expired', 'token_invalid')
   const cut = (tokenId: string, reason: Error) => grpc.calls.cut((id) => id === tokenId, reason)
   grpc.add(AccessService, accessService({ tokens, limits, cut }))
-  grpc.add(CodebaseService, codebaseService({ codebases, store, quotas, limits, nowMs }))
+  grpc.add(CodebaseService, codebaseService({ codebases, store, quotas, limits, nowMs, serial }))
   grpc.add(
     SandboxService,
     sandboxService({
-      ...{ sandboxes, sessions, views, presets, limits },
+      ...{ sandboxes, sessions, views, presets, limits, serial },
       create: {
         ...{ limits, presets, probe, networks, seccomp: config.seccomp, device: CAPABILITIES[choice.device] },
         defaultRuntime,
@@ -219,7 +219,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(CommandService, commandService(commands))
   grpc.add(PortService, portService({ sandboxes, limits }))
   grpc.add(FileService, fileService({ sandboxes, views, limits }))
-  grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits }))
+  grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits, serial }))
   const versionOf = async (sandbox: SandboxRecord, signal: AbortSignal) =>
     (await foldSandbox(sandbox, signal, { views, store, limits })).hash
   grpc.add(DiffService, diffService({ sandboxes, snapshots, store, versionOf }))

@@ -1,13 +1,15 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { list, lookup } from '../../fs-layer/store/lookup.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
-import type { CodebaseService, FileInfoSchema } from '../../proto/index.ts'
+import { type CodebaseService, CreateCodebaseRequestSchema, type FileInfoSchema } from '../../proto/index.ts'
 import type { Quotas } from '../access/quotas.ts'
 import type { Handlers } from '../api/handlers.ts'
 import { timestampOf } from '../api/wire-time.ts'
+import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { parseEntryPath, parseViewPath, pathText } from '../files/view-path.ts'
+import { once } from '../records/once.ts'
 import type { CodebaseRecord } from '../records/record-types.ts'
 import { codebaseMessage } from './codebase-message.ts'
 import type { Codebases } from './codebases.ts'
@@ -20,14 +22,23 @@ export interface CodebaseServiceDependencies {
   readonly quotas: Pick<Quotas, 'check'>
   readonly limits: Limits
   readonly nowMs: () => number
+  readonly serial: Serial
 }
 
 export function codebaseService(dependencies: CodebaseServiceDependencies): Handlers<typeof CodebaseService> {
-  const { codebases, store, limits } = dependencies
+  const { codebases, store, limits, serial } = dependencies
   const message = (record: CodebaseRecord) => codebaseMessage(record, codebases.rootOf(record))
 
   return {
-    createCodebase: async ({ name, ownerId }) => message(await codebases.create(name, ownerId)),
+    createCodebase: async (request, { caller }) => {
+      const { name, ownerId } = request
+      const [made] = await once({
+        ...{ schema: CreateCodebaseRequestSchema, request, caller, serial, maxKeyBytes: limits.maxNameBytes },
+        find: (hasKey) => codebases.select(hasKey),
+        make: async (madeBy) => [await codebases.create(name, ownerId, undefined, madeBy)],
+      })
+      return message(made as CodebaseRecord)
+    },
 
     getCodebase: async ({ codebaseId }) => message(codebases.get(codebaseId)),
 

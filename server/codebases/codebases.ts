@@ -6,6 +6,7 @@ import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid, notFound } from '../errors/croft-error.ts'
 import { checkId, newId } from '../records/ids.ts'
+import type { MadeBy } from '../records/once.ts'
 import type { Page } from '../records/page.ts'
 import type { CodebaseRecord } from '../records/record-types.ts'
 import type { Records } from '../records/records.ts'
@@ -48,14 +49,16 @@ export class Codebases {
   }
 
   /** With `root` unset, an empty one. */
-  async create(name: string, ownerId: string, root = this.#emptyRoot): Promise<CodebaseRecord> {
+  async create(name: string, ownerId: string, root = this.#emptyRoot, madeBy?: MadeBy): Promise<CodebaseRecord> {
     this.checkNew(name, ownerId)
     using _ = this.#quotas.reserve(ownerId, { bytes: this.#store.rootSync(root).bytes })
     const now = this.#nowMs()
     const id = newId('cb')
     await this.#store.setRoots(codebaseRoots({ id, root }))
     const sequence = this.#records.codebases.nextSequence()
-    return await this.#records.codebases.put({ id, sequence, name, ownerId, root, createdAtMs: now, updatedAtMs: now })
+    const by = madeBy === undefined ? {} : { madeBy }
+    const record = { id, sequence, name, ownerId, root, createdAtMs: now, updatedAtMs: now, ...by }
+    return await this.#records.codebases.put(record)
   }
 
   /** Throws where a codebase of that name and owner could not be made. */
@@ -66,6 +69,11 @@ export class Codebases {
     if (this.#records.codebases.size >= this.#limits.maxCodebases) {
       throw new CroftError('RESOURCE_EXHAUSTED', `there are ${this.#limits.maxCodebases} codebases, which is the limit`)
     }
+  }
+
+  /** Those for which `matches`. */
+  select(matches: (record: CodebaseRecord) => boolean): CodebaseRecord[] {
+    return [...this.#records.codebases.values()].filter(matches)
   }
 
   get(id: string): CodebaseRecord {

@@ -6,12 +6,15 @@ import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { RoleName } from '../access/caller.ts'
 import type { NetworkUse } from '../network/network-trail.ts'
 import type { SandboxLimits } from '../sandboxes/resource-limits.ts'
+import type { MadeBy } from './once.ts'
 
 /** Times are milliseconds since 1970. `sequence` gives the order in which things were made. */
 interface RecordBase {
   readonly id: string
   readonly sequence: number
   readonly createdAtMs: number
+  /** Where its maker chose a key. */
+  readonly madeBy?: MadeBy
 }
 
 export interface CodebaseRecord extends RecordBase {

@@ -1,16 +1,19 @@
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
-import type { SandboxService } from '../../proto/index.ts'
+import { CreateSandboxRequestSchema, type SandboxService } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
+import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { parseCommand } from '../exec/command.ts'
 import { exec } from '../exec/exec.ts'
 import { execInteractive } from '../exec/exec-interactive.ts'
 import { execStream } from '../exec/exec-stream.ts'
 import { Watches } from '../files/watch-files.ts'
+import { type MadeBy, once } from '../records/once.ts'
+import type { SandboxRecord } from '../records/record-types.ts'
 import { sessionExec, sessionExecStream } from '../sessions/session-exec.ts'
 import { sessionMessage } from '../sessions/session-message.ts'
 import type { Sessions } from '../sessions/sessions.ts'
-import { type CreateContext, parseCreateRequest } from './create-request.ts'
+import { type CreateContext, parseCreateRequest, type SandboxSpec } from './create-request.ts'
 import { parseRules, ruleMessage } from './permissions.ts'
 import { WORKSPACE } from './running.ts'
 import { sandboxMessage } from './sandbox-message.ts'
@@ -26,23 +29,37 @@ export interface SandboxServiceDependencies {
   readonly presets: PresetRegistry
   readonly create: CreateContext
   readonly limits: Limits
+  readonly serial: Serial
 }
 
 export function sandboxService(dependencies: SandboxServiceDependencies): Handlers<typeof SandboxService> {
-  const { sandboxes, sessions, views, presets, limits } = dependencies
+  const { sandboxes, sessions, views, presets, limits, serial } = dependencies
   const placeOf = (id: string) => ({ limits, workspace: WORKSPACE, cwd: sandboxes.cwd(id) })
+  async function createOne(spec: SandboxSpec, start: boolean, madeBy?: MadeBy): Promise<SandboxRecord> {
+    const created = await sandboxes.create(spec, madeBy)
+    if (!start) return created
+    try {
+      return await sandboxes.start(created.id)
+    } catch (error) {
+      // The caller gets no id, so nobody could ever destroy it.
+      await sandboxes.destroy(created.id)
+      throw error
+    }
+  }
+
   const statsWatches = new Watches(limits.maxStatsWatchesPerSandbox)
   return {
-    createSandbox: async (request) => {
-      const created = await sandboxes.create(await parseCreateRequest(request, dependencies.create))
-      if (!request.start) return sandboxMessage(created)
-      try {
-        return sandboxMessage(await sandboxes.start(created.id))
-      } catch (error) {
-        // The caller gets no id, so nobody could ever destroy it.
-        await sandboxes.destroy(created.id)
-        throw error
-      }
+    createSandbox: async (request, { caller }) => {
+      const spec = await parseCreateRequest(request, dependencies.create)
+      const [made] = await once({
+        ...{ schema: CreateSandboxRequestSchema, request, caller, serial, maxKeyBytes: limits.maxNameBytes },
+        find: (hasKey) => sandboxes.select(hasKey),
+        make: async (madeBy) => [await createOne(spec, request.start, madeBy)],
+      })
+      const record = made as SandboxRecord
+      // Made by a call that did not come to this.
+      const isToStart = request.start && record.status === 'pending'
+      return sandboxMessage(isToStart ? await sandboxes.start(record.id) : record)
     },
 
     getSandbox: async ({ sandboxId }) => sandboxMessage(sandboxes.get(sandboxId)),

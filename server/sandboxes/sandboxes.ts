@@ -10,6 +10,7 @@ import type { Limits } from '../config/limits.ts'
 import { CroftError, notFound, notRunning, printable } from '../errors/croft-error.ts'
 import { toCroftError } from '../errors/to-croft-error.ts'
 import { checkId, newId } from '../records/ids.ts'
+import type { MadeBy } from '../records/once.ts'
 import { originOf } from '../records/origin.ts'
 import type { Page } from '../records/page.ts'
 import type { CodebaseRecord, SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
@@ -65,6 +66,13 @@ export class Sandboxes implements AsyncDisposable {
     return record
   }
 
+  /** Those for which `matches`. */
+  select(matches: (record: SandboxRecord) => boolean): SandboxRecord[] {
+    return [...this.#parts.records.sandboxes.values()].filter(
+      (record) => record.status !== 'destroyed' && matches(record),
+    )
+  }
+
   exists(id: string): boolean {
     const record = this.#parts.records.sandboxes.get(id)
     return record !== undefined && record.status !== 'destroyed'
@@ -97,7 +105,7 @@ export class Sandboxes implements AsyncDisposable {
   }
 
   /** In turn with changes of the codebase, or the snapshot: it cannot be deleted meanwhile. */
-  create({ expiresInMs, snapshotId, ...spec }: SandboxSpec): Promise<SandboxRecord> {
+  create({ expiresInMs, snapshotId, ...spec }: SandboxSpec, madeBy?: MadeBy): Promise<SandboxRecord> {
     const { codebases, snapshots, serial, nowMs } = this.#parts
     return serial.run(snapshotId ?? spec.codebaseId, async () => {
       const source =
@@ -105,7 +113,7 @@ export class Sandboxes implements AsyncDisposable {
           ? baseOfCodebase(codebases.get(spec.codebaseId))
           : { ...baseOf(snapshots.get(snapshotId)), owner: ownerIn(snapshots.get(snapshotId), this.#parts.records) }
       const expires = expiresInMs === undefined ? {} : { expiresAtMs: nowMs() + expiresInMs }
-      const [made] = await this.#make(1, { ...spec, ...expires, ...source })
+      const [made] = await this.#make(1, { ...spec, ...expires, ...source, ...by(madeBy) })
       return made as SandboxRecord
     })
   }
@@ -116,12 +124,17 @@ export class Sandboxes implements AsyncDisposable {
     base: Hash,
     count: number,
     labels: SandboxRecord['labels'],
+    madeBy?: MadeBy,
   ): Promise<SandboxRecord[]> {
     // Whatever else it is, so that no limit and no rule is left behind.
-    const { restored, startedAtMs, stoppedAtMs, error, ...spec } = this.get(id)
+    const { restored, startedAtMs, stoppedAtMs, error, madeBy: _, ...spec } = this.get(id)
     const origin = originOf(spec)
     const owner = ownerIn(spec, this.#parts.records)
-    return await this.#make(count, { ...spec, owner, base, origin, labels: { ...spec.labels, ...labels } })
+    return await this.#make(count, {
+      ...spec,
+      ...{ owner, base, origin, labels: { ...spec.labels, ...labels } },
+      ...by(madeBy),
+    })
   }
 
   async #make(count: number, spec: Omit<SandboxRecord, 'id' | 'sequence' | 'status' | 'createdAtMs'>) {
@@ -318,6 +331,10 @@ export class Sandboxes implements AsyncDisposable {
       .then((error) => (error === undefined ? undefined : fail(`the agent is gone: ${printable(error.message)}`)))
       .catch(onFailure)
   }
+}
+
+function by(madeBy: MadeBy | undefined): { madeBy?: MadeBy } {
+  return madeBy === undefined ? {} : { madeBy }
 }
 
 function baseOfCodebase({ id, root, ownerId }: CodebaseRecord) {

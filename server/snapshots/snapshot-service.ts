@@ -1,15 +1,24 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import type { Change, ChangeKind as ViewChangeKind, ViewHandle } from '../../fs-layer/index.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
-import { ChangeKind, type ChangeSchema, SnapshotContent, type SnapshotService } from '../../proto/index.ts'
+import {
+  ChangeKind,
+  type ChangeSchema,
+  CreateSnapshotRequestSchema,
+  ForkSandboxRequestSchema,
+  SnapshotContent,
+  type SnapshotService,
+} from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
 import { codebaseMessage } from '../codebases/codebase-message.ts'
 import type { Codebases } from '../codebases/codebases.ts'
+import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, invalid } from '../errors/croft-error.ts'
 import { FILE_KINDS, parsePrincipal } from '../files/file-entry.ts'
 import { pathBytes } from '../files/view-path.ts'
-import type { CodebaseRecord, SandboxRecord } from '../records/record-types.ts'
+import { once } from '../records/once.ts'
+import type { CodebaseRecord, SandboxRecord, SnapshotRecord } from '../records/record-types.ts'
 import { parseLabels } from '../sandboxes/create-request.ts'
 import { sandboxMessage } from '../sandboxes/sandbox-message.ts'
 import type { Sandboxes } from '../sandboxes/sandboxes.ts'
@@ -26,11 +35,12 @@ export interface SnapshotServiceDependencies {
   readonly views: Views
   readonly store: Store
   readonly limits: Limits
+  readonly serial: Serial
 }
 
 /** What a sandbox changed, and its export, straight from the view; what it is now, kept, and what is made of that. */
 export function snapshotService(parts: SnapshotServiceDependencies): Handlers<typeof SnapshotService> {
-  const { sandboxes, snapshots, codebases, views, limits } = parts
+  const { sandboxes, snapshots, codebases, views, limits, serial } = parts
 
   async function* streamView<T>(id: string, work: (view: ViewHandle) => AsyncIterable<T>): AsyncGenerator<T> {
     const lease = await views.lease(sandboxes.get(id))
@@ -42,11 +52,20 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
   }
 
   return {
-    createSnapshot: async ({ sandboxId, name, labels }, { signal }) => {
+    createSnapshot: async (request, { signal, caller }) => {
+      const { sandboxId, name, labels } = request
       const sandbox = sandboxes.get(sandboxId)
       const spec = { name, labels: parseLabels(labels, limits) }
-      snapshots.checkNew(name, sandbox)
-      return snapshotMessage(await snapshots.keep(sandbox, await foldSandbox(sandbox, signal, parts), spec))
+      const [made] = await once({
+        ...{ schema: CreateSnapshotRequestSchema, request, caller, serial, maxKeyBytes: limits.maxNameBytes },
+        find: (hasKey) => snapshots.select(hasKey),
+        make: async (madeBy) => {
+          snapshots.checkNew(name, sandbox)
+          const folded = await foldSandbox(sandbox, signal, parts)
+          return [await snapshots.keep(sandbox, folded, { ...spec, ...(madeBy === undefined ? {} : { madeBy }) })]
+        },
+      })
+      return snapshotMessage(made as SnapshotRecord)
     },
 
     getSnapshot: async ({ snapshotId }) => snapshotMessage(snapshots.get(snapshotId)),
@@ -80,9 +99,14 @@ export function snapshotService(parts: SnapshotServiceDependencies): Handlers<ty
         return codebaseMessage(record, codebases.rootOf(record))
       }),
 
-    forkSandbox: async (request, { signal }) => {
+    forkSandbox: async (request, { signal, caller }) => {
       const versionOf = async (sandbox: SandboxRecord) => (await foldSandbox(sandbox, signal, parts)).hash
-      return { sandboxes: (await fork(request, { sandboxes, versionOf, limits })).map(sandboxMessage) }
+      const forks = await once({
+        ...{ schema: ForkSandboxRequestSchema, request, caller, serial, maxKeyBytes: limits.maxNameBytes },
+        find: (hasKey) => sandboxes.select(hasKey),
+        make: (madeBy) => fork(request, { sandboxes, versionOf, limits, madeBy }),
+      })
+      return { sandboxes: forks.map(sandboxMessage) }
     },
 
     async *listChanges({ sandboxId }) {

@@ -54,7 +54,7 @@ export class Snapshots {
   async keep(
     of: SandboxRecord,
     folded: Folded,
-    spec: Pick<SnapshotRecord, 'name' | 'labels'>,
+    spec: Pick<SnapshotRecord, 'name' | 'labels' | 'madeBy'>,
   ): Promise<SnapshotRecord> {
     this.checkNew(spec.name, of)
     const { store, records, quotas, nowMs } = this.#parts
@@ -95,6 +95,11 @@ export class Snapshots {
         (name === '' || record.name === name) &&
         sees(caller, ownerIn(record, this.#parts.records)),
     )
+  }
+
+  /** Those for which `matches`. */
+  select(matches: (record: SnapshotRecord) => boolean): SnapshotRecord[] {
+    return [...this.#parts.records.snapshots.values()].filter(matches)
   }
 
   /** Work that needs it to be there until its end. */
