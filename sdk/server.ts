@@ -41,6 +41,10 @@ export interface RuntimeInfo {
   /** Why it is not available, and what mends that; empty where it is. */
   readonly reason: string
   readonly capabilities: readonly string[]
+  /** Empty where it is not available. */
+  readonly version: string
+  /** A line for a shell on the server's host that mends it; empty where none is known. */
+  readonly remedy: string
 }
 
 export interface Preset {
@@ -106,6 +110,8 @@ export class Server implements AsyncDisposable {
           available: runtime.available,
           reason: runtime.reason,
           capabilities: runtime.capabilities,
+          version: runtime.version,
+          remedy: runtime.remedy,
         })),
       restrictions: info.restrictions,
     }

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { chmod, mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { execa } from 'execa'
@@ -20,10 +20,17 @@ export interface ProbeDependencies {
 
 /** Starts a sandbox with nothing in it, as any other is started, and ends it. Never throws. */
 export async function probeBwrap(options: ProbeOptions, dependencies: ProbeDependencies): Promise<Probe> {
-  const no = (reason: string): Probe => ({ available: false, reason, capabilities: NO_CAPABILITIES })
+  const no = (reason: string, remedy?: string): Probe => ({
+    available: false,
+    reason,
+    ...(remedy === undefined ? {} : { remedy }),
+    capabilities: NO_CAPABILITIES,
+  })
   if (process.platform !== 'linux') return no('bubblewrap runs on Linux only: choose another runtime')
-  if (!existsSync(options.bwrapPath)) return no(`there is no ${options.bwrapPath}: apt-get install bubblewrap`)
-  if (!existsSync(options.agentPath)) return no(`the agent is not built (${options.agentPath}): npm run setup`)
+  if (!existsSync(options.bwrapPath))
+    return no(`there is no ${options.bwrapPath}: apt-get install bubblewrap`, 'apt-get install -y bubblewrap')
+  if (!existsSync(options.agentPath))
+    return no(`the agent is not built (${options.agentPath}): npm run setup`, 'npm run setup')
   try {
     const version = (await execa(options.bwrapPath, ['--version'])).stdout.replace(/^bubblewrap /, '')
     await launchOnce(options.stateDir, dependencies.launch, 'off')
@@ -33,7 +40,7 @@ export async function probeBwrap(options: ProbeOptions, dependencies: ProbeDepen
     return { available: true, version, capabilities: { ...capabilities, networkFull: false }, lacks: { networkFull } }
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error)
-    return no(`${message}${remedyFor(message)}`)
+    return no(`${message}${remedyFor(message)}`, lineFor(message, options.stateDir))
   }
 }
 
@@ -77,6 +84,28 @@ async function launchOnce(stateDir: string, launch: ProbeDependencies['launch'],
 function someoneElse(): { uid: number; gid: number } {
   const uid = process.getuid?.() ?? 0
   return uid === 0 ? { uid: 65_534, gid: 65_534 } : { uid, gid: process.getgid?.() ?? uid }
+}
+
+/** Of the settings that keep user namespaces from programs, the one that does so here. */
+function lineFor(message: string, stateDir: string): string | undefined {
+  if (/namespace|uid map|userns/i.test(message)) {
+    const found = NAMESPACE_SETTINGS.find(({ name, forbids }) => forbids(setting(name)))
+    return found === undefined ? undefined : `sysctl -w ${found.name}=${found.allows}`
+  }
+  if (/find source path|Permission denied/i.test(message)) return `chmod o+x ${stateDir}  # and all above it`
+  return undefined
+}
+
+const NAMESPACE_SETTINGS = [
+  { name: 'kernel.unprivileged_userns_clone', forbids: (value: string) => value === '0', allows: 1 },
+  { name: 'kernel.apparmor_restrict_unprivileged_userns', forbids: (value: string) => value === '1', allows: 0 },
+  { name: 'user.max_user_namespaces', forbids: (value: string) => value === '0', allows: 15_000 },
+] as const
+
+/** Empty where this kernel has none of that name. */
+function setting(name: string): string {
+  const path = `/proc/sys/${name.replaceAll('.', '/')}`
+  return existsSync(path) ? readFileSync(path, 'utf8').trim() : ''
 }
 
 function remedyFor(message: string): string {

@@ -33,6 +33,8 @@ export interface Probe {
   readonly available: boolean
   /** Why it is not, and the line that mends it; absent where it is. */
   readonly reason?: string
+  /** A line for a shell that mends it, where one is known. */
+  readonly remedy?: string
   readonly version?: string
   readonly capabilities: Capabilities
   /** Why some of them are false, and what mends it, where there is more to say than their names do. */

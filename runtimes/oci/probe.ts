@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { type Capabilities, NO_CAPABILITIES } from '../contract/capabilities.ts'
 import type { Launched, LaunchSpec, Probe } from '../contract/runtime.ts'
 import type { Engine, EngineInfo, EngineName } from './engine.ts'
+import { remedyForEngine } from './remedy.ts'
 
 export interface OciProbeOptions {
   readonly name: EngineName
@@ -21,11 +22,18 @@ export interface OciProbeDependencies {
 
 /** Runs a container of an image of its own, with nothing in it, and removes both. Never throws. */
 export async function probeOci(options: OciProbeOptions, dependencies: OciProbeDependencies): Promise<Probe> {
-  const no = (reason: string): Probe => ({ available: false, reason, capabilities: NO_CAPABILITIES })
+  const no = (reason: string, remedy?: string): Probe => ({
+    available: false,
+    reason,
+    ...(remedy === undefined ? {} : { remedy }),
+    capabilities: NO_CAPABILITIES,
+  })
   if (process.platform !== 'linux') return no('containers can be had on Linux only: choose another runtime')
   // The engine's processes could not be told from the server's own, nor the view be shown to them.
-  if (process.getuid?.() !== 0) return no(`a server that is not root cannot use ${options.name} yet: sudo croft serve`)
-  if (!existsSync(options.agentPath)) return no(`the agent is not built (${options.agentPath}): npm run setup`)
+  if (process.getuid?.() !== 0)
+    return no(`a server that is not root cannot use ${options.name} yet: sudo croft serve`, 'sudo croft serve')
+  if (!existsSync(options.agentPath))
+    return no(`the agent is not built (${options.agentPath}): npm run setup`, 'npm run setup')
   try {
     const engine = dependencies.engine()
     const info = await engine.info()
@@ -37,7 +45,7 @@ export async function probeOci(options: OciProbeOptions, dependencies: OciProbeD
     }
     return { available: true, version: info.version, capabilities: dependencies.capabilitiesOf(info) }
   } catch (error) {
-    return no(error instanceof Error ? error.message : String(error))
+    return no(error instanceof Error ? error.message : String(error), remedyForEngine(options.name, error))
   }
 }
 

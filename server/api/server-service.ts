@@ -33,12 +33,16 @@ export function serverService({
         instance,
         pid: process.pid,
         filesystem: { device, available: able, reason, capabilities: abilities({ ...filesystem.capabilities }) },
-        runtimes: found.map(([name, { available, reason: why = '', capabilities }]) => ({
-          type: runtimeType(name),
-          available,
-          reason: why,
-          capabilities: abilities({ ...capabilities }),
-        })),
+        runtimes: found.map(
+          ([name, { available, reason: why = '', version: itsOwn = '', remedy = '', capabilities }]) => ({
+            type: runtimeType(name),
+            available,
+            reason: why,
+            capabilities: abilities({ ...capabilities }),
+            version: itsOwn,
+            remedy,
+          }),
+        ),
         restrictions: restrictionsOf({ isRoot, device, canMount: able, runtimes: found }),
       }
     },

@@ -85,6 +85,9 @@ describe.each(['docker', 'podman'] as const)('a sandbox in a container of %s', (
     const [yes, no] = runtime === 'docker' ? ['docker', 'podman'] : ['podman', 'docker']
     expect(stdout).toMatch(new RegExp(`^${yes} +yes .*image`, 'm'))
     expect(stdout).toMatch(new RegExp(`^${no} +no .*/no/${no}\\.sock.*apt-get install`, 'm'))
+    expect(stdout).toMatch(
+      new RegExp(`^WHAT MENDS IT\\n${no}:  (systemctl enable --now|apt-get install -y) ${no}`, 'm'),
+    )
   })
 
   test('is in error when its engine dies, with what it wrote', async () => {

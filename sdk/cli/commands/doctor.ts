@@ -25,13 +25,17 @@ export function addDoctor(program: Command): void {
     )
     process.stdout.write('\n')
     printTable(
-      ['RUNTIME', 'AVAILABLE', 'ABOUT'],
+      ['RUNTIME', 'AVAILABLE', 'VERSION', 'ABOUT'],
       info.runtimes.map((each) => [
         each.name,
         each.available ? 'yes' : 'no',
+        each.version === '' ? '-' : each.version,
         each.available ? each.capabilities.join(', ') : each.reason,
       ]),
     )
+    const mended = info.runtimes.filter(({ remedy }) => remedy !== '')
+    if (mended.length > 0) process.stdout.write('\nWHAT MENDS IT\n')
+    for (const { name, remedy } of mended) process.stdout.write(`${name}:  ${remedy}\n`)
     if (info.restrictions.length > 0) process.stdout.write('\nNOT POSSIBLE HERE\n')
     for (const line of info.restrictions) process.stdout.write(`- ${line}\n`)
   })

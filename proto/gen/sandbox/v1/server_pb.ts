@@ -15,7 +15,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file sandbox/v1/server.proto.
  */
 export const file_sandbox_v1_server: GenFile = /*@__PURE__*/
-  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKtAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8SFAoMcmVzdHJpY3Rpb25zGG4gAygJIlkKDkZpbGVzeXN0ZW1JbmZvEg4KBmRldmljZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSFAoMY2FwYWJpbGl0aWVzGAMgAygJEhEKCWF2YWlsYWJsZRgEIAEoCCJtCgtSdW50aW1lSW5mbxIlCgR0eXBlGAEgASgOMhcuc2FuZGJveC52MS5SdW50aW1lVHlwZRIRCglhdmFpbGFibGUYAiABKAgSDgoGcmVhc29uGAMgASgJEhQKDGNhcGFiaWxpdGllcxgEIAMoCTJuCg1TZXJ2ZXJTZXJ2aWNlEl0KDUdldFNlcnZlckluZm8SIC5zYW5kYm94LnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GhYuc2FuZGJveC52MS5TZXJ2ZXJJbmZvIhKSwhgOR0VUIC92MS9zZXJ2ZXJiBnByb3RvMw", [file_sandbox_v1_http, file_sandbox_v1_sandbox]);
+  fileDesc("ChdzYW5kYm94L3YxL3NlcnZlci5wcm90bxIKc2FuZGJveC52MSIWChRHZXRTZXJ2ZXJJbmZvUmVxdWVzdCKtAQoKU2VydmVySW5mbxIPCgd2ZXJzaW9uGAEgASgJEhAKCGluc3RhbmNlGAIgASgJEikKCHJ1bnRpbWVzGAMgAygLMhcuc2FuZGJveC52MS5SdW50aW1lSW5mbxILCgNwaWQYBCABKAUSLgoKZmlsZXN5c3RlbRgFIAEoCzIaLnNhbmRib3gudjEuRmlsZXN5c3RlbUluZm8SFAoMcmVzdHJpY3Rpb25zGG4gAygJIlkKDkZpbGVzeXN0ZW1JbmZvEg4KBmRldmljZRgBIAEoCRIOCgZyZWFzb24YAiABKAkSFAoMY2FwYWJpbGl0aWVzGAMgAygJEhEKCWF2YWlsYWJsZRgEIAEoCCKQAQoLUnVudGltZUluZm8SJQoEdHlwZRgBIAEoDjIXLnNhbmRib3gudjEuUnVudGltZVR5cGUSEQoJYXZhaWxhYmxlGAIgASgIEg4KBnJlYXNvbhgDIAEoCRIUCgxjYXBhYmlsaXRpZXMYBCADKAkSEAoHdmVyc2lvbhjwASABKAkSDwoGcmVtZWR5GPEBIAEoCTJuCg1TZXJ2ZXJTZXJ2aWNlEl0KDUdldFNlcnZlckluZm8SIC5zYW5kYm94LnYxLkdldFNlcnZlckluZm9SZXF1ZXN0GhYuc2FuZGJveC52MS5TZXJ2ZXJJbmZvIhKSwhgOR0VUIC92MS9zZXJ2ZXJiBnByb3RvMw", [file_sandbox_v1_http, file_sandbox_v1_sandbox]);
 
 /**
  * @generated from message sandbox.v1.GetServerInfoRequest
@@ -139,6 +139,20 @@ export type RuntimeInfo = Message<"sandbox.v1.RuntimeInfo"> & {
    * @generated from field: repeated string capabilities = 4;
    */
   capabilities: string[];
+
+  /**
+   * As it says itself; empty where it is not available.
+   *
+   * @generated from field: string version = 240;
+   */
+  version: string;
+
+  /**
+   * A line for a shell that mends it; empty where none is known.
+   *
+   * @generated from field: string remedy = 241;
+   */
+  remedy: string;
 };
 
 /**
