@@ -14,9 +14,12 @@ export function tcpDoor({ dangerouslyLetAnyoneIn }: Pick<Config, 'dangerouslyLet
   return { name: 'tcp', ...(dangerouslyLetAnyoneIn ? { caller: ANYONE } : {}) }
 }
 
+/** What the gateway for HTTP says of whom it speaks for. */
+export const PEER_HEADER = 'croft-peer'
+
 /** The door for HTTP. */
 export function httpDoor({ dangerouslyLetAnyoneIn }: Pick<Config, 'dangerouslyLetAnyoneIn'>): Door {
-  return { name: 'http', ...(dangerouslyLetAnyoneIn ? { caller: ANYONE } : {}) }
+  return { name: 'http', peerHeader: PEER_HEADER, ...(dangerouslyLetAnyoneIn ? { caller: ANYONE } : {}) }
 }
 
 /** By whose process is at the other end of a unix socket. Without `peers` the socket's mode lets nobody else near. */

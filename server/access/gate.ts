@@ -9,6 +9,8 @@ export interface Door {
   readonly name: string
   /** As whom somebody without a token comes in by it. Absent: not at all. */
   readonly caller?: Caller
+  /** In which the door itself says who is behind a connection of its own. Nobody outside can send it. */
+  readonly peerHeader?: string
 }
 
 export interface GateDependencies {

@@ -43,9 +43,10 @@ export function implement<S extends DescService>(
     if (handler === undefined) throw new Error(`no handler for ${service.typeName}.${method.name}`)
     const isForAll = decisionOf(method).needs === 'nothing'
     const begin = (transport: Transport): OpenCall => {
-      const call = calls.begin(method, transport, `${door.name} ${transport.getPeer()}`)
+      const peer = peerOf(transport, door)
+      const call = calls.begin(method, transport, `${door.name} ${peer}`)
       try {
-        call.known = isForAll ? NOBODY : gate.admit(transport.metadata, door, transport.getPeer())
+        call.known = isForAll ? NOBODY : gate.admit(transport.metadata, door, peer)
       } catch (error) {
         calls.end(call, outcomeOf(error, call))
         throw error
@@ -69,6 +70,10 @@ type RequestStream = ServerReadableStream<object, object>
 type AnswerStream = ServerWritableStream<object, object>
 type Duplex = ServerDuplexStream<object, object>
 type Transport = Unary | RequestStream | AnswerStream | Duplex
+
+function peerOf(transport: Transport, { peerHeader }: Door): string {
+  return peerHeader === undefined ? transport.getPeer() : String(transport.metadata.get(peerHeader)[0] ?? 'unknown')
+}
 
 interface Served {
   readonly method: DescMethod

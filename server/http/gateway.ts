@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import type { Duplex } from 'node:stream'
 import type { DescField, DescMethod, DescService, Message } from '@bufbuild/protobuf'
 import type { Logger } from 'pino'
+import { PEER_HEADER } from '../access/doors.ts'
 import { CroftError } from '../errors/croft-error.ts'
 import { type InnerCall, InnerCalls } from './inner-call.ts'
 import { openApi } from './openapi.ts'
@@ -179,12 +180,16 @@ function isOwnName(host: string): boolean {
   return name === '' || name === 'localhost' || isIP(name) !== 0
 }
 
-/** Headers that mean the same to a call of gRPC. */
+/** Headers that mean the same to a call of gRPC, and who it is for. */
 function passedOn(request: IncomingMessage): Record<string, string> {
   const names = ['authorization', 'grpc-timeout'] as const
-  return Object.fromEntries(
-    names.flatMap((name) => (request.headers[name] === undefined ? [] : [[name, String(request.headers[name])]])),
-  )
+  const { remoteAddress = 'unknown', remotePort } = request.socket
+  return {
+    ...Object.fromEntries(
+      names.flatMap((name) => (request.headers[name] === undefined ? [] : [[name, String(request.headers[name])]])),
+    ),
+    [PEER_HEADER]: `${remoteAddress}:${remotePort}`,
+  }
 }
 
 async function bodyOf(request: IncomingMessage, most: number): Promise<Buffer> {

@@ -68,3 +68,24 @@ it('the audit log has who did what to which, what was refused, no secrets, and o
     stdout: expect.stringContaining(`${file}:2: it is not as it was written`),
   })
 })
+
+it('over HTTP it has the address that called, whatever a header says', async () => {
+  const first = join(dir, 'first')
+  const flags = ['--http-listen', '127.0.0.1:0', '--first-token', first, '--audit-file', file]
+  await using server = await ServerProcess.start(dir, ...flags)
+  const headers = {
+    authorization: `Bearer ${readFileSync(first, 'utf8').trim()}`,
+    'content-type': 'application/json',
+    'croft-peer': '203.0.113.7:1',
+    'x-forwarded-for': '203.0.113.7',
+  }
+  const url = `http://127.0.0.1:${server.ready.http?.port}/v1/codebases`
+  const made = await fetch(url, { method: 'POST', headers, body: JSON.stringify({ name: 'p' }) })
+  expect(made.status).toBe(200)
+  await made.arrayBuffer()
+  expect(told().at(-1)).toMatchObject({
+    method: 'CodebaseService.CreateCodebase',
+    from: expect.stringMatching(/^http 127\.0\.0\.1:\d+$/),
+    who: expect.stringMatching(/^token tok_/),
+  })
+})
