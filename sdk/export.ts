@@ -85,7 +85,7 @@ export async function* archive(
   source: ExportSource,
   options: ArchiveOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  const spec = specOf(source, options)
+  const spec = specToWire(source, options)
   let contentsBytes = 0
   let bytes = 0
   let size: number | undefined
@@ -123,7 +123,16 @@ async function* requests(
   for await (const data of archiveChunks(base)) yield { message: { case: 'baseImage', value: data } }
 }
 
-function specOf(source: ExportSource, options: ArchiveOptions): MessageInitShape<typeof ExportSpecSchema> {
+export function sourceOf(id: string): ExportSource {
+  if (id.startsWith('snap_')) return { case: 'snapshotId', value: id }
+  return id.startsWith('cb_') ? { case: 'codebaseId', value: id } : { case: 'sandboxId', value: id }
+}
+
+/** Of a codebase nobody but the owner has anything. */
+export function specToWire(
+  source: ExportSource | undefined,
+  options: ArchiveOptions,
+): MessageInitShape<typeof ExportSpecSchema> {
   const { format = 'tar', content, since, image, commitMessage = '', as } = options
   const index = EXPORT_FORMATS.indexOf(format)
   if (index < 0) {
@@ -131,10 +140,10 @@ function specOf(source: ExportSource, options: ArchiveOptions): MessageInitShape
     throw new InvalidArgumentError(text, 'format')
   }
   return {
-    source,
+    ...(source === undefined ? {} : { source }),
     format: FORMATS[format],
     content: contentOf(content),
-    principal: principalOf(as),
+    principal: principalOf(source?.case === 'codebaseId' ? 'owner' : as),
     commitMessage,
     ...(since === undefined ? {} : { since: sideToWire(since, 'since') }),
     ...(image === undefined ? {} : { image: imageToWire(image) }),

@@ -23,6 +23,16 @@ export {
   type ExportProgress,
   type ImageOptions,
 } from './export.ts'
+export {
+  EXPORT_JOB_STATUSES,
+  type ExportJob,
+  type ExportJobStatus,
+  type ExportJobs,
+  type ExportSchedule,
+  type ScheduleOptions,
+  type ServerFile,
+  type StartJobOptions,
+} from './export-jobs.ts'
 export type { ExportOptions, ExportResult } from './export-snapshot.ts'
 export type { ExposedPort, ExposeOptions } from './expose.ts'
 export type { Entry, Files, ReadOptions, WriteOptions } from './files.ts'

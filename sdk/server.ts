@@ -4,6 +4,7 @@ import type { Connection } from './client/connection.ts'
 import type { ServerOptions } from './connect/address.ts'
 import { connect } from './connect/connect.ts'
 import { type ArchiveOptions, archive } from './export.ts'
+import { ExportJobs } from './export-jobs.ts'
 import { type ExportResult, exportTo } from './export-snapshot.ts'
 import { type ImportOptions, type ImportResult, importArchive } from './import.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
@@ -64,12 +65,15 @@ export class Server implements AsyncDisposable {
   readonly #connection: Connection
   /** Of all sandboxes, those that are gone among them. */
   readonly snapshots: Snapshots
+  /** The exports that it makes by itself. */
+  readonly jobs: ExportJobs
   /** Who may call it. For admins. */
   readonly tokens: Tokens
 
   private constructor(connection: Connection) {
     this.#connection = connection
     this.snapshots = new Snapshots(connection)
+    this.jobs = new ExportJobs(connection)
     this.tokens = new Tokens(connection)
   }
 
@@ -152,7 +156,7 @@ export class Server implements AsyncDisposable {
     codebaseId: string,
     options: Omit<ArchiveOptions, 'as'> & { readonly to?: string | Writable | undefined } = {},
   ): Promise<ExportResult> | AsyncIterable<Uint8Array> {
-    const pieces = archive(this.#connection, { case: 'codebaseId', value: codebaseId }, { ...options, as: 'owner' })
+    const pieces = archive(this.#connection, { case: 'codebaseId', value: codebaseId }, options)
     return options.to === undefined ? pieces : exportTo(pieces, options.to)
   }
 

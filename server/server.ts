@@ -10,7 +10,9 @@ import {
   CodebaseService,
   CommandService,
   DiffService,
+  ExportJobService,
   ExportService,
+  type ExportSpec,
   FileService,
   Health,
   PortService,
@@ -53,7 +55,10 @@ import { mountsOf } from './config/locations.ts'
 import { readTls } from './config/read-tls.ts'
 import type { Config, ListenAddress } from './config/schema.ts'
 import { diffService } from './diff/diff-service.ts'
+import { ExportJobs } from './exports/export-jobs.ts'
 import { exportService } from './exports/export-service.ts'
+import { jobService, parseJob } from './exports/job-service.ts'
+import { Schedules } from './exports/schedules.ts'
 import { Versions } from './exports/versions.ts'
 import { fileService } from './files/file-service.ts'
 import { Gateway } from './http/gateway.ts'
@@ -224,6 +229,14 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
     (await foldSandbox(sandbox, signal, { views, store, limits })).hash
   grpc.add(DiffService, diffService({ sandboxes, snapshots, store, versionOf }))
   const versions = new Versions({ views, store, limits })
+  const jobs = new ExportJobs({ limits }, { store, records, versions, nowMs, log })
+  undo.add(() => jobs[Symbol.asyncDispose]())
+  const { roots } = config.exports
+  const parse = (spec: ExportSpec) => parseJob(spec, { sandboxes, snapshots, codebases, limits })
+  const schedules = new Schedules({ limits, roots }, { records, jobs, parse, nowMs, log })
+  sandboxes.tell(schedules)
+  await jobs.resume()
+  grpc.add(ExportJobService, jobService({ sandboxes, snapshots, codebases, jobs, schedules, roots, limits }))
   grpc.add(ExportService, exportService({ sandboxes, snapshots, codebases, store, versions, limits, incomingDir }))
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
@@ -280,7 +293,11 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const idle = new Idle({
     idleExitMs: (config.idleExitSeconds ?? Number.POSITIVE_INFINITY) * 1000,
     isBusy: () =>
-      listeners.connected > 0 || (http?.connected ?? 0) > 0 || grpc.calls.open > 0 || sandboxes.runningCount > 0,
+      listeners.connected > 0 ||
+      (http?.connected ?? 0) > 0 ||
+      grpc.calls.open > 0 ||
+      sandboxes.runningCount > 0 ||
+      jobs.runningCount > 0,
     nowMs: () => performance.now(),
     onIdle: () => end(undefined),
   })
@@ -290,6 +307,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
       { name: 'expired tokens', run: async () => grpc.calls.cut((id) => !tokens.isValid(id), expired) },
       { name: 'ended commands', run: async () => commands.sweep() },
       { name: 'idle views', run: () => views.sweep() },
+      { name: 'scheduled exports', run: () => schedules.runDue() },
       { name: 'audit log', run: async () => audit?.sync() },
       { name: 'idle exit', run: async () => idle.check() },
     ],

@@ -13,8 +13,8 @@ export function gzip(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
  * By the program `zstd`, for Node 20 has it not: see `zstdIsThere`. One thread, so that the same bytes come out whatever
  * the machine; another version of it may give others.
  */
-export async function* zstd(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-  yield* throughProgram(source, ['--single-thread', '-3', '-q', '-c'])
+export async function* zstd(source: AsyncIterable<Buffer>, signal?: AbortSignal): AsyncGenerator<Buffer> {
+  yield* throughProgram(source, ['--single-thread', '-3', '-q', '-c'], signal)
 }
 
 /** Whether the program can be run; looked for once, for the answer is told to everybody who connects. */
@@ -34,8 +34,13 @@ export async function* through(source: AsyncIterable<Buffer>, transform: Duplex)
   await whole
 }
 
-/** The program zstd. Where that fails, the error has the code `ZSTD_FAILED`. */
-export async function* throughProgram(source: AsyncIterable<Buffer>, args: readonly string[]): AsyncGenerator<Buffer> {
+/** The program zstd. Where that fails, the error has the code `ZSTD_FAILED`. The signal ends it also where it does nothing. */
+export async function* throughProgram(
+  source: AsyncIterable<Buffer>,
+  args: readonly string[],
+  signal?: AbortSignal,
+): AsyncGenerator<Buffer> {
+  signal?.throwIfAborted()
   const child = spawn('zstd', args, { stdio: ['pipe', 'pipe', 'pipe'] })
   const said: Buffer[] = []
   child.stderr.on('data', (data: Buffer) => said.push(data))
@@ -48,15 +53,19 @@ export async function* throughProgram(source: AsyncIterable<Buffer>, args: reado
     broken = { error }
     child.kill('SIGKILL')
   })
+  const kill = () => child.kill('SIGKILL')
+  signal?.addEventListener('abort', kill, { once: true })
   try {
     for await (const chunk of child.stdout) yield chunk
     const [code] = await exited
+    signal?.throwIfAborted()
     if (broken !== undefined) throw broken.error
     if (code !== 0) {
       const text = `zstd ended with ${code}: ${Buffer.concat(said).toString().trim()}`
       throw Object.assign(new Error(text), { code: 'ZSTD_FAILED' })
     }
   } finally {
+    signal?.removeEventListener('abort', kill)
     child.kill('SIGKILL')
   }
 }

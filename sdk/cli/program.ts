@@ -15,6 +15,7 @@ import { addExport } from './commands/export.ts'
 import { addExpose } from './commands/expose.ts'
 import { addFork } from './commands/fork.ts'
 import { addImport } from './commands/import.ts'
+import { addJobs } from './commands/jobs.ts'
 import { addLs } from './commands/ls.ts'
 import { addMount } from './commands/mount.ts'
 import { addPolicy } from './commands/policy.ts'
@@ -59,6 +60,7 @@ export function buildProgram(version: string, quiet = false): Command {
     addApply,
     addExport,
     addImport,
+    addJobs,
     addSnapshot,
     addFork,
     addWatch,

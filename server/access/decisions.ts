@@ -4,6 +4,7 @@ import type {
   CodebaseService,
   CommandService,
   DiffService,
+  ExportJobService,
   ExportService,
   FileService,
   Health,
@@ -114,6 +115,20 @@ const diffs: Decisions<typeof DiffService> = { listDifferences: READ, getPatch: 
 
 const exports: Decisions<typeof ExportService> = { export: READ, import: WRITE }
 
+/** Written with the rights of the server, to places of its operator. */
+const jobs: Decisions<typeof ExportJobService> = {
+  startExport: ADMIN,
+  getExportJob: ADMIN,
+  listExportJobs: ADMIN_LIST,
+  watchExportJob: ADMIN,
+  cancelExportJob: ADMIN,
+  retryExportJob: ADMIN,
+  deleteExportJob: ADMIN,
+  setExportSchedule: ADMIN,
+  listExportSchedules: ADMIN_LIST,
+  deleteExportSchedule: ADMIN,
+}
+
 const trails: Decisions<typeof TrailService> = { getAccessTrail: READ, suggestPolicy: READ, getNetworkTrail: READ }
 
 const server: Decisions<typeof ServerService> = { getServerInfo: READ }
@@ -140,6 +155,7 @@ const DECISIONS: Readonly<Record<string, Readonly<Record<string, Decision>>>> = 
   PortService: ports,
   DiffService: diffs,
   ExportService: exports,
+  ExportJobService: jobs,
   TrailService: trails,
   ServerService: server,
   AccessService: access,

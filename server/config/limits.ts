@@ -48,6 +48,11 @@ export const limitsSchema = z.strictObject({
   maxForks: count(100),
   /** Calls of `Export` at one time. */
   maxExports: count(32),
+  /** Export jobs that are written at one time; the others wait. */
+  maxRunningExportJobs: count(2),
+  /** On record, those that have ended among them; where there would be more, the oldest of these is forgotten. */
+  maxExportJobs: count(1_000),
+  maxExportSchedulesPerSandbox: count(16),
   /** Calls of `Import` at one time. */
   maxImports: count(8),
   /** Of one archive that is imported, or put below an exported image, as it is sent; it is on the disk meanwhile. */

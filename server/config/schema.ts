@@ -118,6 +118,11 @@ const imagesSchema = z.strictObject({
   roots: z.array(absolutePath).max(64).default([]),
 })
 
+const exportsSchema = z.strictObject({
+  /** Directories below which export jobs may write. */
+  roots: z.array(absolutePath).max(64).default([]),
+})
+
 /** What may stand in the file; what is absent has its default from `load.ts`. */
 export const configSchema = z.strictObject({
   dataDir: absolutePath,
@@ -144,6 +149,7 @@ export const configSchema = z.strictObject({
   docker: engineSchema('/var/run/docker.sock').prefault({}),
   podman: engineSchema('/run/podman/podman.sock').prefault({}),
   images: imagesSchema.prefault({}),
+  exports: exportsSchema.prefault({}),
   /** Which system calls programs have, where a request names nothing; and no request may ask for less of a filter. */
   seccomp: z.enum(SECCOMP_NAMES).default('default'),
   /** The most that a request may ask for; one that asks for nothing has none. */

@@ -55,10 +55,12 @@ export function invalid(field: string, problem: string, cause?: unknown): CroftE
 }
 
 export function notFound(
-  what: 'codebase' | 'sandbox' | 'session' | 'command' | 'snapshot' | 'token',
+  what: 'codebase' | 'sandbox' | 'session' | 'command' | 'snapshot' | 'token' | 'export job' | 'export schedule',
   id: string,
 ): CroftError {
-  return new CroftError('NOT_FOUND', `there is no ${what} ${printable(id)}`, { reason: `${what}_not_found` })
+  return new CroftError('NOT_FOUND', `there is no ${what} ${printable(id)}`, {
+    reason: `${what.replace(' ', '_')}_not_found`,
+  })
 }
 
 export function notRunning(sandboxId: string, status: string): CroftError {

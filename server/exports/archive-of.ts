@@ -7,22 +7,24 @@ import { writeTar } from '../../fs-layer/archive/write-tar.ts'
 import { writeZip } from '../../fs-layer/archive/write-zip.ts'
 import { changesBetween } from '../../fs-layer/diff/changes-between.ts'
 import { patchOf } from '../../fs-layer/diff/patch.ts'
+import { compilePolicy, type Policy } from '../../fs-layer/policy/policy.ts'
 import { READ } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import { CroftError } from '../errors/croft-error.ts'
 import type { Format, ParsedExport } from './export-spec.ts'
 
-export interface ArchiveRequest extends Pick<ParsedExport, 'format' | 'since' | 'policy'> {
+/** All that an archive is made from; it can be kept in a record. */
+export interface ArchiveRequest extends Pick<ParsedExport, 'format' | 'since' | 'rules'> {
   readonly version: Hash
   readonly commitMessage: string
   readonly image: ImageConfig
-  readonly base?: BaseImage | undefined
 }
 
 export interface ArchiveOptions {
   readonly signal: AbortSignal
   readonly onContents: (bytes: number) => void
+  readonly base?: BaseImage | undefined
 }
 
 /** What such a file is called at its end. */
@@ -47,8 +49,10 @@ export function checkFormat(format: Format): void {
 
 /** The same request gives the same bytes always. Read no faster than it is taken; memory does not grow with sizes. */
 export function archiveOf(store: Store, request: ArchiveRequest, options: ArchiveOptions): AsyncIterable<Buffer> {
-  const { format, version, since, policy } = request
-  const source = (items: () => Iterable<ArchiveItem>): ArchiveSource => ({ store, items, ...options })
+  const { format, version, since, rules } = request
+  const { base, ...reading } = options
+  const policy = rules && compilePolicy(rules)
+  const source = (items: () => Iterable<ArchiveItem>): ArchiveSource => ({ store, items, ...reading })
   const whole = (of: Hash) => () => versionItems(store, of, { policy })
   const layer = () => (since === null ? checked(whole(version)()) : layerItems(store, since, version, { policy }))
   const items = source(since === null ? whole(version) : layer)
@@ -58,15 +62,15 @@ export function archiveOf(store: Store, request: ArchiveRequest, options: Archiv
     case 'tar.gz':
       return gzip(writeTar(items))
     case 'tar.zst':
-      return zstd(writeTar(items))
+      return zstd(writeTar(items), options.signal)
     case 'zip':
       return writeZip(items)
     case 'oci-layer':
       return writeTar(source(layer))
     case 'oci-image':
-      return writeImage(source(layer), request.image, request.base)
+      return writeImage(source(layer), request.image, base)
     case 'patch':
-      return patch(store, request, options.signal)
+      return patch(store, request, policy, options.signal)
     case 'git-bundle':
       return writeGitBundle(
         source(whole(version)),
@@ -78,7 +82,8 @@ export function archiveOf(store: Store, request: ArchiveRequest, options: Archiv
 
 async function* patch(
   store: Store,
-  { version, since, policy }: ArchiveRequest,
+  { version, since }: ArchiveRequest,
+  policy: Policy | undefined,
   signal: AbortSignal,
 ): AsyncGenerator<Buffer> {
   // What cannot be read is not there: a patch is contents.

@@ -44,7 +44,7 @@ export function exportService(parts: ExportServiceDependencies): Handlers<typeof
     signal: AbortSignal,
   ): AsyncGenerator<MessageInitShape<typeof ExportResponseSchema>> {
     const parsed = parseExport(spec, parts)
-    const { format, name, policy, since } = parsed
+    const { format, name, rules, since } = parsed
     const image = parseImageConfig(spec.image, limits)
     checkText(spec.commitMessage, 'spec.commit_message', limits.maxNameBytes)
     checkFormat(format)
@@ -71,15 +71,14 @@ export function exportService(parts: ExportServiceDependencies): Handlers<typeof
       format,
       version,
       since,
-      policy,
+      rules,
       image,
-      base,
       commitMessage: spec.commitMessage || `Exported from ${name}`,
     }
     const onContents = (bytes: number) => {
       contentsRead += BigInt(bytes)
     }
-    for await (const data of archiveOf(store, request, { signal, onContents })) {
+    for await (const data of archiveOf(store, request, { signal, onContents, base })) {
       sha256.update(data)
       size += BigInt(data.length)
       yield { message: { case: 'data', value: { data, contentsRead } } }

@@ -1,4 +1,4 @@
-import { compilePolicy, type Policy } from '../../fs-layer/policy/policy.ts'
+import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import { ExportContent, ExportFormat, type ExportSpec } from '../../proto/index.ts'
 import type { Codebases } from '../codebases/codebases.ts'
@@ -27,7 +27,7 @@ export interface ParsedExport {
   /** For a delta: what it is to be added to. */
   readonly since: Hash | null
   /** Absent for the owner. */
-  readonly policy: Policy | undefined
+  readonly rules: readonly Rule[] | undefined
 }
 
 /** Throws NOT_FOUND or INVALID_ARGUMENT, naming the field, before any work is done. */
@@ -42,13 +42,13 @@ export function parseExport(spec: ExportSpec, parts: ExportSpecDependencies): Pa
   if (format !== 'oci-image' && spec.image !== undefined) throw invalid('spec.image', 'is for OCI_IMAGE')
   if (format !== 'git-bundle' && spec.commitMessage !== '') throw invalid('spec.commit_message', 'is for GIT_BUNDLE')
   const source = sourceOf(spec, parts)
-  const policy = policyOf(spec, source)
+  const rules = rulesOf(spec, source)
   return {
     name: source.name,
     version: source.version,
     format,
     since: isDelta ? sinceOf(spec, source, parts) : null,
-    policy,
+    rules,
   }
 }
 
@@ -111,9 +111,9 @@ function sourceOf({ source }: ExportSpec, { sandboxes, snapshots, codebases }: E
   }
 }
 
-function policyOf({ principal }: ExportSpec, { name, rules }: Source): Policy | undefined {
+function rulesOf({ principal }: ExportSpec, { name, rules }: Source): readonly Rule[] | undefined {
   if (parsePrincipal(principal) === 'owner') return undefined
-  if (rules !== undefined) return compilePolicy(rules)
+  if (rules !== undefined) return rules
   const text = `no rules say what of ${name} a sandbox may see: ask for all of it, with principal OWNER`
   throw new CroftError('FAILED_PRECONDITION', text, { field: 'spec.principal', reason: 'no_rules' })
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Hash, Root } from '../../fs-layer/store/objects.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
+import { heldNames, heldRoots } from '../records/root-names.ts'
 import { type FoldSandboxDependencies, foldSandbox } from '../snapshots/fold-sandbox.ts'
 
 /** A version that stays in the store, also where nothing else needs it, until it is let go. */
@@ -11,9 +12,6 @@ export interface HeldVersion extends AsyncDisposable {
   readonly skipped: number
 }
 
-/** Names in the store for versions that somebody is reading. Those that a killed server left go when it starts. */
-const HELD_PREFIX = 'export/'
-
 export class Versions {
   readonly #parts: FoldSandboxDependencies
 
@@ -21,18 +19,22 @@ export class Versions {
     this.#parts = parts
   }
 
-  /** Of a sandbox: what it is now. `since` is held too. */
-  async hold(of: Hash | SandboxRecord, since: Hash | null, signal: AbortSignal): Promise<HeldVersion> {
+  /** Of a sandbox: what it is now. `since` is held too. With a key it stays when this server ends. */
+  async hold(
+    of: Hash | SandboxRecord,
+    since: Hash | null,
+    signal: AbortSignal,
+    key = randomBytes(8).toString('hex'),
+  ): Promise<HeldVersion> {
     const { store } = this.#parts
     const folded = typeof of === 'string' ? { hash: of, skipped: 0 } : await foldSandbox(of, signal, this.#parts)
     const { hash, skipped } = folded
-    const name = `${HELD_PREFIX}${randomBytes(8).toString('hex')}`
-    const names: [string, Hash][] = [
-      [name, hash],
-      ...(since === null ? [] : [[`${name}/since`, since] as [string, Hash]]),
-    ]
-    await store.setRoots(names)
-    const release = () => store.deleteRoot(...names.map(([each]) => each))
+    await store.setRoots(heldRoots(key, hash, since))
+    const release = () => this.release(key)
     return { hash, skipped, root: store.rootSync(hash), [Symbol.asyncDispose]: release }
+  }
+
+  async release(key: string): Promise<void> {
+    await this.#parts.store.deleteRoot(...heldNames(key))
   }
 }

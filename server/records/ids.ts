@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { invalid } from '../errors/croft-error.ts'
 
-export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd' | 'snap' | 'tok'
+export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd' | 'snap' | 'tok' | 'job'
 
 /** 64 random bits: an id cannot be guessed. */
 export function newId(prefix: IdPrefix): string {
@@ -26,4 +26,5 @@ const PATTERNS = {
   cmd: /^cmd_[0-9a-f]{16}$/,
   snap: /^snap_[0-9a-f]{16}$/,
   tok: /^tok_[0-9a-f]{16}$/,
+  job: /^job_[0-9a-f]{16}$/,
 } as const

@@ -1,9 +1,12 @@
+import type { JsonValue } from '@bufbuild/protobuf'
 import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { Rule } from '../../fs-layer/policy/rule.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { ImagePull, LaunchSpec, RuntimeName } from '../../runtimes/contract/runtime.ts'
 import type { SeccompName } from '../../runtimes/seccomp/filter.ts'
 import type { RoleName } from '../access/caller.ts'
+import type { ArchiveRequest } from '../exports/archive-of.ts'
+import type { DestinationRecord } from '../exports/destination.ts'
 import type { NetworkUse } from '../network/network-trail.ts'
 import type { SandboxLimits } from '../sandboxes/resource-limits.ts'
 import type { MadeBy } from './once.ts'
@@ -94,6 +97,41 @@ export interface SessionRecord extends RecordBase {
   readonly shell: string
   readonly status: 'active' | 'closed'
   readonly closedAtMs?: number
+}
+
+/** An archive that the server writes by itself, and the version that it is of. */
+export interface ExportJobRecord extends RecordBase {
+  /** The id of what it is of. */
+  readonly source: string
+  readonly request: Omit<ArchiveRequest, 'rules'> & { readonly rules?: readonly Rule[] }
+  readonly destination: DestinationRecord
+  readonly status: 'queued' | 'running' | 'done' | 'failed' | 'cancelled'
+  readonly contentsBytes: number
+  /** Begun so often. */
+  readonly attempts: number
+  /** The name of the schedule that started it. */
+  readonly schedule?: string
+  readonly startedAtMs?: number
+  readonly endedAtMs?: number
+  /** Of one that is done. */
+  readonly size?: number
+  readonly sha256?: string
+  /** Of one that failed. */
+  readonly error?: string
+}
+
+/** When a sandbox is exported by itself; `id` is that of the sandbox and its name. */
+export interface ExportScheduleRecord extends RecordBase {
+  readonly sandboxId: string
+  readonly name: string
+  /** `ExportSpec` in the JSON of protocol buffers, its source the sandbox. */
+  readonly spec: JsonValue
+  readonly destination: DestinationRecord
+  readonly everyMinutes: number
+  readonly onStop: boolean
+  readonly onDestroy: boolean
+  readonly lastAtMs?: number
+  readonly error?: string
 }
 
 /** What is known of a token but its secret. */

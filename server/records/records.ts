@@ -2,6 +2,8 @@ import { Level } from 'level'
 import { ConfigError } from '../config/config-error.ts'
 import type {
   CodebaseRecord,
+  ExportJobRecord,
+  ExportScheduleRecord,
   NetworkTrailRecord,
   SandboxRecord,
   SessionRecord,
@@ -18,6 +20,8 @@ export class Records implements AsyncDisposable {
   readonly snapshots: Table<SnapshotRecord>
   readonly networkTrails: Table<NetworkTrailRecord>
   readonly tokens: Table<TokenRecord>
+  readonly exportJobs: Table<ExportJobRecord>
+  readonly exportSchedules: Table<ExportScheduleRecord>
   readonly #db: Level<string, unknown>
 
   private constructor(db: Level<string, unknown>, tables: Omit<Records, typeof Symbol.asyncDispose>) {
@@ -28,6 +32,8 @@ export class Records implements AsyncDisposable {
     this.snapshots = tables.snapshots
     this.networkTrails = tables.networkTrails
     this.tokens = tables.tokens
+    this.exportJobs = tables.exportJobs
+    this.exportSchedules = tables.exportSchedules
   }
 
   /** Rejects with `RecordsLocked` while another process has them open: that lock guards the data directory. */
@@ -46,6 +52,8 @@ export class Records implements AsyncDisposable {
       snapshots: await Table.load<SnapshotRecord>(db, 'snapshot'),
       networkTrails: await Table.load<NetworkTrailRecord>(db, 'network-trail'),
       tokens: await Table.load<TokenRecord>(db, 'token'),
+      exportJobs: await Table.load<ExportJobRecord>(db, 'export-job'),
+      exportSchedules: await Table.load<ExportScheduleRecord>(db, 'export-schedule'),
     })
   }
 

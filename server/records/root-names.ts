@@ -28,6 +28,21 @@ export function snapshotRoots(record: Pick<SnapshotRecord, 'id' | 'root' | 'base
   ]
 }
 
+/** What is being exported. Those of no job that is on record went with the server that had them. */
+export function heldRoots(key: string, version: Hash, since: Hash | null): RootName[] {
+  const [name, sinceName] = heldNames(key)
+  return since === null
+    ? [[name, version]]
+    : [
+        [name, version],
+        [sinceName, since],
+      ]
+}
+
+export function heldNames(key: string): [version: string, since: string] {
+  return [`export/${key}`, `export/${key}/since`]
+}
+
 export function namesOf(roots: readonly RootName[]): string[] {
   return roots.map(([name]) => name)
 }

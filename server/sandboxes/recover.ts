@@ -4,7 +4,7 @@ import type { Store } from '../../fs-layer/store/store.ts'
 import { type LeftBehind, type Runtime, RuntimeError } from '../../runtimes/contract/runtime.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Records } from '../records/records.ts'
-import { codebaseRoots, namesOf, sandboxRoots, snapshotRoots } from '../records/root-names.ts'
+import { codebaseRoots, heldNames, namesOf, sandboxRoots, snapshotRoots } from '../records/root-names.ts'
 import { deltaName, sandboxOfDelta } from './delta-name.ts'
 import type { MountDirs } from './mount-dirs.ts'
 import type { Sandboxes } from './sandboxes.ts'
@@ -76,6 +76,7 @@ async function removeStaleRoots({ records, store, log }: RecoverDependencies): P
     ...[...records.codebases.values()].flatMap((record) => namesOf(codebaseRoots(record))),
     ...[...records.sandboxes.values()].flatMap((record) => namesOf(sandboxRoots(record))),
     ...[...records.snapshots.values()].flatMap((record) => namesOf(snapshotRoots(record))),
+    ...[...records.exportJobs.values()].flatMap(({ id, status }) => (status === 'done' ? [] : heldNames(id))),
   ])
   const stale: string[] = []
   for await (const { name } of store.roots()) {

@@ -33,6 +33,13 @@ export interface SandboxesDependencies extends LaunchDependencies {
   readonly nowMs: () => number
 }
 
+/** In turn with all else that becomes of the sandbox, which waits for it. Neither may reject. */
+export interface Told {
+  stopped(record: SandboxRecord): Promise<void>
+  /** Its files are there still. */
+  destroying(record: SandboxRecord): Promise<void>
+}
+
 export interface StartOptions {
   readonly onImage?: ((progress: ImageProgress) => void) | undefined
   readonly signal?: AbortSignal | undefined
@@ -49,10 +56,16 @@ export class Sandboxes implements AsyncDisposable {
   /** Under way, or waiting for their turn. */
   readonly #starts = new Map<string, Set<AbortController>>()
   #closing = false
+  #told: Told | undefined
 
   constructor(options: { limits: Limits }, dependencies: SandboxesDependencies) {
     this.#limits = options.limits
     this.#parts = dependencies
+  }
+
+  /** Who is told from now on what becomes of them. */
+  tell(told: Told): void {
+    this.#told = told
   }
 
   get runningCount(): number {
@@ -225,6 +238,7 @@ export class Sandboxes implements AsyncDisposable {
       const running = this.#running.get(id)
       const notDurable = running === undefined ? undefined : await this.#end(running)
       const stopped = await this.#change(record, { type: 'stopped' })
+      await this.#told?.stopped(stopped)
       // It has stopped, but an answer would say that what it wrote last is on the disk.
       if (notDurable !== undefined) throw notDurable
       return stopped
@@ -236,6 +250,7 @@ export class Sandboxes implements AsyncDisposable {
     return this.#inTurn(id, async (record) => {
       const running = this.#running.get(id)
       if (running !== undefined) await this.#end(running)
+      await this.#told?.destroying(record)
       await this.finishDestroying(await this.#change(record, { type: 'destroyed' }))
     })
   }
