@@ -5,11 +5,11 @@ import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { credentials } from '@grpc/grpc-js'
 import { execa } from 'execa'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { Authority, type Certificate } from '../fixtures/certificates.ts'
 import { refusal } from '../fixtures/refusal.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
-import { needs } from '../needs.ts'
+import { has, needs } from '../needs.ts'
 
 const CLI = join(import.meta.dirname, '../../dist/sdk/cli/main.js')
 const NOBODY = 65_534
@@ -26,27 +26,44 @@ describe('TLS', () => {
   let ours: Authority
   let theirs: Authority
   let own: Certificate
+  const dirs: string[] = []
+  /** One that asks clients for no certificate, and one that does. */
+  let open: ServerProcess
+  let mutual: ServerProcess
 
-  beforeEach(async (context) => {
-    await needs(context, 'openssl')
+  async function start(pair: Certificate, ...flags: string[]): Promise<ServerProcess> {
+    const at = temporaryServerDir()
+    dirs.push(at)
+    return ServerProcess.start(
+      at,
+      ...['--listen', '127.0.0.1:0', '--first-token', join(at, 'first')],
+      ...['--tls-cert', pair.cert, '--tls-key', pair.key, ...flags],
+    )
+  }
+
+  beforeAll(async () => {
+    if (!(await has('openssl'))) return
     ours = await Authority.create()
     theirs = await Authority.create()
     own = await ours.issue('server')
-    return () => {
-      ours[Symbol.dispose]()
-      theirs[Symbol.dispose]()
-    }
+    open = await start(own)
+    mutual = await start(own, '--tls-client-ca', ours.ca)
   })
 
-  const start = (...flags: string[]) =>
-    ServerProcess.start(
-      dir,
-      ...['--listen', '127.0.0.1:0', '--first-token', join(dir, 'first')],
-      ...['--tls-cert', own.cert, '--tls-key', own.key, ...flags],
-    )
+  afterAll(async () => {
+    await open?.[Symbol.asyncDispose]()
+    await mutual?.[Symbol.asyncDispose]()
+    ours?.[Symbol.dispose]()
+    theirs?.[Symbol.dispose]()
+    for (const at of dirs) removeServerDir(at)
+  })
 
-  const secure = (ca: Buffer, client?: Certificate) => ({
-    token: readFileSync(join(dir, 'first'), 'utf8').trim(),
+  beforeEach((context) => needs(context, 'openssl'))
+
+  const tokenOf = (server: ServerProcess) => readFileSync(join(server.dir, 'first'), 'utf8').trim()
+
+  const secure = (server: ServerProcess, ca: Buffer, client?: Certificate) => ({
+    token: tokenOf(server),
     tls:
       client === undefined
         ? credentials.createSsl(ca)
@@ -54,14 +71,14 @@ describe('TLS', () => {
   })
 
   it('lets a client in that trusts the authority, and a plain one not at all', async () => {
-    await using server = await start()
+    const server = open
     const port = server.ready.address?.port ?? 0
-    const { access } = server.connect(`127.0.0.1:${port}`, secure(ours.read()))
+    const { access } = server.connect(`127.0.0.1:${port}`, secure(server, ours.read()))
     expect((await access.getCaller({})).tokenId).toMatch(/^tok_/)
-    const distrustful = server.connect(`127.0.0.1:${port}`, secure(theirs.read()))
+    const distrustful = server.connect(`127.0.0.1:${port}`, secure(server, theirs.read()))
     expect((await refusal(distrustful.access.getCaller({}))).code).toBe('UNAVAILABLE')
 
-    const plain = server.connect(`127.0.0.1:${port}`, { token: secure(ours.read()).token })
+    const plain = server.connect(`127.0.0.1:${port}`, { token: secure(server, ours.read()).token })
     expect((await refusal(plain.access.getCaller({}))).code).toBe('UNAVAILABLE')
     const said = connectTcp(port, '127.0.0.1')
     const answered: Buffer[] = []
@@ -75,7 +92,7 @@ describe('TLS', () => {
   })
 
   it('old versions of it are not spoken', async () => {
-    await using server = await start()
+    const server = open
     const port = server.ready.address?.port ?? 0
     const socket = connectTls({
       port,
@@ -89,26 +106,26 @@ describe('TLS', () => {
   })
 
   it("with a client authority, a certificate of another one, or none, does not get as far as a token's", async () => {
-    await using server = await start('--tls-client-ca', ours.ca)
+    const server = mutual
     const address = `127.0.0.1:${server.ready.address?.port}`
     const client = await ours.issue('client')
     const stranger = await theirs.issue('client')
     const ca = ours.read()
-    expect((await server.connect(address, secure(ca, client)).access.getCaller({})).tokenId).toMatch(/^tok_/)
+    expect((await server.connect(address, secure(server, ca, client)).access.getCaller({})).tokenId).toMatch(/^tok_/)
     for (const certificate of [stranger, undefined]) {
-      const { access } = server.connect(address, secure(ca, certificate))
+      const { access } = server.connect(address, secure(server, ca, certificate))
       expect((await refusal(access.getCaller({}))).code).toBe('UNAVAILABLE')
     }
-    const withoutToken = server.connect(address, { tls: secure(ca, client).tls })
+    const withoutToken = server.connect(address, { tls: secure(server, ca, client).tls })
     expect((await refusal(withoutToken.access.getCaller({}))).code).toBe('UNAUTHENTICATED')
   })
 
   it('the command line finds its way with the files that it is told', async () => {
-    await using server = await start('--tls-client-ca', ours.ca)
+    const server = mutual
     const client = await ours.issue('client')
     const env = {
       CROFT_SERVER: `https://localhost:${server.ready.address?.port}`,
-      CROFT_TOKEN: readFileSync(join(dir, 'first'), 'utf8').trim(),
+      CROFT_TOKEN: tokenOf(server),
       ...{ CROFT_CA: ours.ca, CROFT_CLIENT_CERT: client.cert, CROFT_CLIENT_KEY: client.key },
     }
     const made = await execa('node', [CLI, 'token', 'create', 'ci', '--owner', 'alice', '--expires', '1h'], { env })
@@ -133,11 +150,7 @@ describe('TLS', () => {
 
   it('a certificate that is not that of the key is told when the server starts', async () => {
     const other = await ours.issue('other')
-    const wrong = ServerProcess.start(
-      dir,
-      ...['--listen', '127.0.0.1:0', '--first-token', join(dir, 'first')],
-      ...['--tls-cert', own.cert, '--tls-key', other.key],
-    )
+    const wrong = start({ cert: own.cert, key: other.key })
     await expect(wrong).rejects.toThrow(/`tls`/)
   })
 })

@@ -244,8 +244,8 @@ describe('with a clock of the test', () => {
   })
 })
 
-it('neither the log nor an error has a token in it', async () => {
-  const { token, wire } = await user('heidi')
+it('the log has who called and for what, and neither it nor an error has a token', async () => {
+  const { token, wire, id } = await user('heidi')
   const wrong = `${token.slice(0, -1)}${token.endsWith('A') ? 'B' : 'A'}`
   const answers = [
     await refusal(wire.codebases.getCodebase({ codebaseId: 'cb_0123456789abcdef' })),
@@ -253,6 +253,7 @@ it('neither the log nor an error has a token in it', async () => {
     await refusal(server.connect(tcp, { headers: { authorization: token } }).access.getCaller({})),
     await refusal(server.connect(tcp, { headers: { authorization: `Bearer ${token} x` } }).access.getCaller({})),
   ]
+  await expect.poll(() => server.log).toContain(`"caller":"token ${id}","ids":["cb_0123456789abcdef"]`)
   const told = `${server.log}${JSON.stringify(answers.map(({ details, error }) => [details, error?.metadata, error]))}`
   for (const secret of [...given, wrong].map((text) => text.slice(-43))) expect(told).not.toContain(secret)
 })
