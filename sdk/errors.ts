@@ -114,15 +114,15 @@ export interface CommandOutcome {
   readonly truncated: boolean
   /** It failed, and while it ran the kernel ended a process of the sandbox for want of memory. */
   readonly oomKilled: boolean
-  /** Of the command and of what it waited for; absent for a session's commands and where it was cut short. */
+  /** Of the command and of what it waited for; absent where it was cut short. */
   readonly usage?: CommandUsage
 }
 
 export interface CommandUsage {
   readonly cpuUserMs: number
   readonly cpuSystemMs: number
-  /** The most that one of its processes had in memory at a time. */
-  readonly peakMemoryBytes: number
+  /** The most that one of its processes had in memory at a time; absent for a session's commands. */
+  readonly peakMemoryBytes?: number
 }
 
 const MORE_MEMORY = 'Give the sandbox more memory: resources.memoryBytes, or --memory'

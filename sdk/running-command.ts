@@ -106,7 +106,7 @@ export function endFromWire({ exitCode, signal, duration, oomKilled, ...usage }:
           usage: {
             cpuUserMs: msFrom(cpuUser),
             cpuSystemMs: msFrom(cpuSystem),
-            peakMemoryBytes: Number(peakMemoryBytes),
+            ...(peakMemoryBytes === 0n ? {} : { peakMemoryBytes: Number(peakMemoryBytes) }),
           },
         }),
   }

@@ -2,6 +2,7 @@ import type { Readable } from 'node:stream'
 import type { Agent, AgentProcess, ExitStatus } from '../contract/agent.ts'
 import { type Deferred, deferred } from './deferred.ts'
 import { OutputTap } from './output-tap.ts'
+import { parseShellTimes, type ShellTimes, timesBetween } from './shell-times.ts'
 
 export interface ShellOptions {
   /** A POSIX shell: `sh`, `bash`, `dash`, busybox's. Default `sh`. */
@@ -35,6 +36,8 @@ export interface ShellResult {
   readonly timedOut: boolean
   /** The shell has ended: by `exit`, by a signal, or because an interrupted command did not end. */
   readonly shellEnded: boolean
+  /** Of the shell and of what it waited for meanwhile, as fine as it counts; absent where it does not say. */
+  readonly used?: ShellTimes
 }
 
 export interface Shell extends AsyncDisposable {
@@ -65,8 +68,8 @@ const INTERRUPT = 2
 const KILL = 9
 const INTERRUPT_AGAIN_MS = 100
 const DEFAULT_TIMEOUT_MS = 10_000
-/** A marker is a few digits; whatever is longer is not one of ours. */
-const MAX_MARKER_BYTES = 64
+/** A marker is a few digits and times; whatever is longer is not one of ours. */
+const MAX_MARKER_BYTES = 512
 
 /**
  * Starts a shell that reads our frames as its script. Each frame is one `eval` of a quoted text, so that no
@@ -108,6 +111,8 @@ async function within<T>(promise: Promise<T>, ms: number): Promise<T | undefined
 interface CommandEnd {
   readonly exitCode: number
   readonly shellEnded: boolean
+  /** Since the shell began. */
+  readonly times?: ShellTimes | undefined
 }
 
 class ShellSession implements Shell {
@@ -125,6 +130,8 @@ class ShellSession implements Shell {
   #frame = posixFrame
   #sequence = 0
   #lastExitCode = 0
+  /** At the end of the command before. */
+  #lastTimes: ShellTimes = { cpuUserUs: 0, cpuSystemUs: 0 }
   #ended = false
   /** Of a marker that has not come whole yet. */
   #partial = ''
@@ -145,7 +152,8 @@ class ShellSession implements Shell {
       this.#gone.resolve(status)
     }, this.#gone.reject)
     this.#gone.promise.then(
-      ({ code, signal = 0 }) => this.#onEnd?.resolve({ exitCode: code ?? 128 + signal, shellEnded: true }),
+      ({ code, signal = 0, ...times }) =>
+        this.#onEnd?.resolve({ exitCode: code ?? 128 + signal, shellEnded: true, times }),
       (reason: Error) => this.#onEnd?.reject(reason),
     )
     const settled = () => {
@@ -217,7 +225,10 @@ class ShellSession implements Shell {
       this.#lastExitCode = end.exitCode
       if (end.shellEnded) await this.close()
       options.signal?.throwIfAborted()
-      return { ...end, timedOut, durationMs: performance.now() - startedAt }
+      const { exitCode, shellEnded, times } = end
+      const used = times === undefined ? {} : { used: timesBetween(this.#lastTimes, times) }
+      if (times !== undefined) this.#lastTimes = times
+      return { exitCode, shellEnded, ...used, timedOut, durationMs: performance.now() - startedAt }
     } finally {
       stop()
       this.#onEnd = undefined
@@ -255,14 +266,17 @@ class ShellSession implements Shell {
 
   #readMarkers(piece: Buffer): void {
     this.#partial += piece.toString('latin1')
-    for (let end = this.#partial.indexOf('\n'); end >= 0; end = this.#partial.indexOf('\n')) {
-      const [, sequence, exitCode] = /^(\d+) (\d+)$/.exec(this.#partial.slice(0, end)) ?? []
-      this.#partial = this.#partial.slice(end + 1)
+    for (let marked = MARKER.exec(this.#partial); marked !== null; marked = MARKER.exec(this.#partial)) {
+      const [whole, sequence, exitCode, times = ''] = marked
+      this.#partial = this.#partial.slice(whole.length)
       // Only a command that went looking for the descriptor can write another: it harms its own session.
-      if (Number(sequence) === this.#sequence) this.#onEnd?.resolve({ exitCode: Number(exitCode), shellEnded: false })
-      else this.#kill()
+      if (Number(sequence) !== this.#sequence) return this.#kill()
+      const lines = times.split('\n').slice(0, -1)
+      this.#onEnd?.resolve({ exitCode: Number(exitCode), shellEnded: false, times: parseShellTimes(lines) })
     }
-    if (this.#partial.length > MAX_MARKER_BYTES) this.#kill()
+    const [first = '', more] = this.#partial.split('\n', 2)
+    const isNone = more !== undefined && !/^\d+ \d+$/.test(first)
+    if (isNone || this.#partial.length > MAX_MARKER_BYTES) this.#kill()
   }
 
   #kill(): void {
@@ -293,8 +307,11 @@ function evaluation(quoted: string, command: string, lastExitCode: number): stri
   return `${status}command eval ${quoted} </dev/null 4>&-`
 }
 
+/** Number of the command, its exit code; what `times` prints; a dot. */
+const MARKER = /^(\d+) (\d+)\n((?:[^.\n][^\n]*\n)*)\.\n/
+
 function marker(sequence: number): string {
-  return `{ command printf '%s %s\\n' ${sequence} "$?" >&4; } 2>/dev/null`
+  return `{ command printf '%s %s\\n' ${sequence} "$?" >&4; command times >&4; command printf '.\\n' >&4; } 2>/dev/null`
 }
 
 function quote(text: string): string {

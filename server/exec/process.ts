@@ -5,6 +5,7 @@ import type { Running } from '../sandboxes/running.ts'
 import type { Command } from './command.ts'
 import { timedOutSilently } from './ended-early.ts'
 import { type NotStarted, notStarted } from './not-started.ts'
+import { watchOom } from './oom.ts'
 import { timeoutWithin } from './timeout.ts'
 
 const SIGTERM = 15
@@ -135,15 +136,6 @@ export function isNotStarted(started: StartedProcess | NotStarted): started is N
 }
 
 const KILLED: ExitStatus = { signal: SIGKILL, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 }
-
-/**
- * From now on. One that succeeded was not killed, and needs no look; of several that failed at the same time it
- * cannot be told whose process it was. A sandbox that has ended meanwhile has no count any more.
- */
-function watchOom({ parts: { launched } }: Running): (status: ExitStatus) => boolean {
-  const before = launched.oomKills() ?? 0
-  return ({ code }) => code !== 0 && (launched.oomKills() ?? 0) > before
-}
 
 /** An agent that answers and never tells the end of what it was told to kill would have the sandbox's commands for ever. */
 function expectEnd({ agent }: Running, { commandEndMaxMs }: Limits): NodeJS.Timeout {

@@ -14,7 +14,7 @@ export interface Outcome {
   readonly oomKilled?: boolean
 }
 
-/** Absent where nobody counted, as for a command of a shell that is kept. */
+/** Absent where nobody counted: of memory, for a command of a shell that is kept. */
 type Usage = Pick<ExitStatus, 'cpuUserUs' | 'cpuSystemUs' | 'maxRssBytes'>
 
 /** At most `maxBytes` of stdout, and of stderr. */

@@ -6,13 +6,13 @@ import {
   type SessionExecRequest,
 } from '../../proto/index.ts'
 import { type Shell, ShellError, type ShellResult, type ShellRunOptions } from '../../runtimes/agent/shell.ts'
-import { durationOf } from '../api/wire-time.ts'
 import type { Limits } from '../config/limits.ts'
 import { CroftError, printable } from '../errors/croft-error.ts'
 import { checkShellCommand } from '../exec/command.ts'
 import { timedOut, timedOutSilently } from '../exec/ended-early.ts'
+import { watchOom } from '../exec/oom.ts'
 import { CappedOutput } from '../exec/output.ts'
-import { execResult } from '../exec/result.ts'
+import { execExit, execResult } from '../exec/result.ts'
 import { parseTimeout, timeoutWithin } from '../exec/timeout.ts'
 import type { Running } from '../sandboxes/running.ts'
 import type { Sessions } from './sessions.ts'
@@ -66,23 +66,26 @@ export async function* sessionExecStream(
   if (result.timedOut) {
     throw timedOutSilently(result.timeoutMs, outcomeOf(result), limits)
   }
-  if (request.reportExit) yield { exit: { exitCode: result.exitCode, duration: durationOf(result.durationMs) } }
+  if (request.reportExit) yield { exit: execExit(outcomeOf(result)) }
 }
+
+type SessionResult = ShellResult & { readonly timeoutMs: number; readonly oomKilled: boolean }
 
 async function run(
   { sessionId, command, timeout }: SessionExecRequest,
   { sessions, limits, signal }: SessionExecContext,
   output: Pick<ShellRunOptions, 'onStdout' | 'onStderr'>,
-): Promise<ShellResult & { readonly timeoutMs: number }> {
+): Promise<SessionResult> {
   checkShellCommand(command, limits)
   const wanted = parseTimeout(timeout, limits)
   const { shell, running } = sessions.open(sessionId)
   const timeoutMs = timeoutWithin(wanted, running)
   running.beginCommand()
+  const oomKilled = watchOom(running)
   try {
     const result = await runIn(shell, sessionId, command, { timeoutMs, ...limitedOutput(output, running, signal) })
     if (result.shellEnded) await sessions.closed(sessionId)
-    return { ...result, timeoutMs }
+    return { ...result, timeoutMs, oomKilled: oomKilled({ code: result.exitCode }) }
   } finally {
     running.endCommand()
   }
@@ -126,8 +129,8 @@ async function runIn(shell: Shell, id: string, command: string, options: ShellRu
   }
 }
 
-function outcomeOf({ exitCode, durationMs }: ShellResult) {
-  return { status: { code: exitCode }, durationMs }
+function outcomeOf({ exitCode, durationMs, used, oomKilled }: SessionResult) {
+  return { status: { code: exitCode, ...used }, durationMs, oomKilled }
 }
 
 /** From hand to hand: who gives waits until it is taken, so nothing piles up. After `end` all is dropped. */

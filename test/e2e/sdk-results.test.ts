@@ -47,6 +47,15 @@ describe('the result of a command', () => {
     expect(usage?.peakMemoryBytes).toBeGreaterThan(100_000)
   })
 
+  test('of a session has the CPU time, and no peak of memory, which only its shell is told', async () => {
+    await using session = await sandbox.session()
+    const { usage } = await session.run('i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done')
+    expect((usage?.cpuUserMs ?? 0) + (usage?.cpuSystemMs ?? 0)).toBeGreaterThan(0)
+    expect(usage).not.toHaveProperty('peakMemoryBytes')
+    expect(await session.run(HUNGRY)).toMatchObject({ oomKilled: true })
+    expect(await session.run('exit 1')).toMatchObject({ exitCode: 1, oomKilled: false })
+  })
+
   test('that is cut has no half of a character in its text', async () => {
     const { stdout, stdoutBytes } = await sandbox.run("printf 'ab\\303\\251'", { maxOutputBytes: 3 })
     expect([stdout, Buffer.from(stdoutBytes).toString('hex')]).toEqual(['ab', '6162c3'])

@@ -167,6 +167,30 @@ describe('an agent that answers each ping and lies by silence', () => {
     await expect(openShell(agent, options)).rejects.toMatchObject({ code: 'failed' })
   })
 
+  it('ends a session by telling the end of no command that there is, and cannot lie about its times but in numbers', async () => {
+    const times = '0m0.1s 0m0.0s\n0m0.0s 0m0.0s\n'
+    for (const forged of [
+      'nonsense\n',
+      '7\n',
+      `1 0\n${times}.\n`,
+      `99999 0\n${times}.\n`,
+      '2 0',
+      `2 0\n${'x\n'.repeat(300)}`,
+    ]) {
+      let commands = 0
+      const { agent, told, heard } = lying((frame, say) => {
+        startsAll(frame, say)
+        if (frame.type !== 'data') return
+        const marker = commands++ === 0 ? `1 0\n${times}.\n` : forged
+        say({ type: 'data', id: frame.id, channel: 4, data: Buffer.from(marker) })
+      })
+      const shell = await openShell(agent, { env: {}, cwd: '/', interruptGraceMs: 20, endTimeoutMs: 20 })
+      const result = await shell.run('x', { timeoutMs: 20 })
+      expect(result, forged).toMatchObject({ shellEnded: true })
+      await heard(() => told.some((frame) => frame.type === 'signal' && frame.signal === 9))
+    }
+  })
+
   it('is cut off when it answers a ping that it was not sent', async () => {
     const { agent, say } = lying()
     say({ type: 'pong', token: 1 })

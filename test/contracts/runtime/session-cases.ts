@@ -49,6 +49,20 @@ export function sessionCases(given: () => Given): void {
       expect((await run('(echo "$no_such")')).stderr).toMatch(/no_such/)
     })
 
+    it('says what each command used, its own, its children’s and that of the one that ends it', async () => {
+      const loop = 'i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done'
+      const cpuUs = ({ used }: ShellResult) => (used?.cpuUserUs ?? -1) + (used?.cpuSystemUs ?? 0)
+      const own = cpuUs(await run(loop))
+      expect(own).toBeGreaterThan(10_000)
+      expect(cpuUs(await run(`sh -c '${loop}'`))).toBeGreaterThan(10_000)
+      const little = cpuUs(await run(':'))
+      expect(little).toBeGreaterThanOrEqual(0)
+      expect(little).toBeLessThan(own)
+      const last = await run(`${loop}; exit 4`)
+      expect(last).toMatchObject({ exitCode: 4, shellEnded: true })
+      expect(cpuUs(last)).toBeGreaterThan(10_000)
+    })
+
     it('gives each command its own stdout, stderr and exit code', async () => {
       expect(await run('echo out; echo err >&2; (exit 7)')).toMatchObject({
         stdout: 'out\n',

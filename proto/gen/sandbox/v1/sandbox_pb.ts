@@ -957,7 +957,8 @@ export type ExecResult = Message<"sandbox.v1.ExecResult"> & {
   stderrBytes: Uint8Array;
 
   /**
-   * Of the command and of what it waited for; unset for a session's commands, which share their shell's.
+   * Of the command and of what it waited for. For a session's commands it is what their shell counts (sh: 10 ms, bash:
+   * 1 ms); unset where that does not say.
    *
    * @generated from field: google.protobuf.Duration cpu_user = 140;
    */
@@ -969,7 +970,8 @@ export type ExecResult = Message<"sandbox.v1.ExecResult"> & {
   cpuSystem?: Duration | undefined;
 
   /**
-   * The most that one of its processes had in memory at a time.
+   * The most that one of its processes had in memory at a time. 0: not known, as for a session's commands, of which only
+   * their shell is told.
    *
    * @generated from field: int64 peak_memory_bytes = 142;
    */
