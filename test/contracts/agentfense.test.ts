@@ -2,7 +2,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execa } from 'execa'
 import { beforeEach, expect, it } from 'vitest'
-import { pythonWithAgentfense } from '../fixtures/agentfense.ts'
+import { INSTALL_MS, pythonWithAgentfense } from '../fixtures/agentfense.ts'
 import { removeServerDir, ServerProcess, temporaryServerDir } from '../fixtures/server-process.ts'
 import { needs } from '../needs.ts'
 
@@ -14,7 +14,8 @@ beforeEach(async (context) => {
   await needs(context, 'root', 'fuse', 'bwrap', 'agentfense-python')
   dir = temporaryServerDir()
   return () => removeServerDir(dir)
-})
+  // The first time on a machine it is fetched.
+}, 3 * INSTALL_MS)
 
 /** The published package, as its users have it; on TCP it can send no token. */
 it.each(['unix', 'tcp'])('the published client of wire v1 does all of its work, over %s', async (over) => {
