@@ -33,6 +33,8 @@ export class Delta implements AsyncDisposable {
   readonly inodes = new Map<NodeId, Inode>()
   readonly directories = new Map<NodeId, DeltaDirectory>()
   readonly usage = new Usage()
+  /** Goes up with every change: who has seen all up to one number need not look again while it stays. */
+  changes = 0
   #nextNode: NodeId
   /** Made when there is something to write: most sandboxes begin, and many end, without a change. */
   #index: Promise<Index> | null = null
@@ -258,6 +260,7 @@ export class Delta implements AsyncDisposable {
   }
 
   #schedule(): void {
+    this.changes++
     this.#waiting++
     if (this.#waiting >= this.#options.flushAtRecords) {
       this.#waiting = 0

@@ -38,7 +38,7 @@ export function isSame(one: TreeEntry, other: TreeEntry): boolean {
 }
 
 /** By name; both are sorted. */
-function* pairs(
+export function* pairs(
   before: readonly TreeEntry[],
   after: readonly TreeEntry[],
 ): Generator<[TreeEntry | null, TreeEntry | null]> {

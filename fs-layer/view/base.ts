@@ -43,6 +43,18 @@ export class Base {
     return tree.entries[at]?.name === name ? at : -1
   }
 
+  /** What it has at a name of one of its directories; null where it has nothing, or the directory is not its own. */
+  childOf(
+    directory: { readonly node: NodeId; readonly entry: TreeEntry | null },
+    name: ByteString,
+  ): { node: NodeId; entry: TreeEntry } | null {
+    if (directory.entry?.kind !== 'directory') return null
+    const tree = this.tree(directory.entry)
+    const index = this.indexOf(tree, name)
+    const entry = tree.entries[index]
+    return entry === undefined ? null : { node: this.nodeAt(directory.node, tree, index), entry }
+  }
+
   nodeAt(directory: NodeId, tree: Tree, index: number): NodeId {
     return directory + numberingOf(tree).offsets[index]!
   }

@@ -31,6 +31,7 @@ import { KernelCache } from './kernel-cache.ts'
 import type { Principal } from './node-info.ts'
 import { Overlay } from './overlay.ts'
 import { PathMemory } from './path-memory.ts'
+import { type Reverted, type RevertOptions, revert } from './revert.ts'
 import { setRules } from './set-rules.ts'
 import { toldNumbers } from './told-numbers.ts'
 import type { TrailEntry } from './trail-entry.ts'
@@ -85,6 +86,7 @@ export class OpenView implements AsyncDisposable {
   /** What is mounted. Calls from outside have views of their own: they are not on the trail. */
   readonly #inside: View
   readonly #views: Readonly<Record<Principal, View>>
+  readonly #sources: { readonly store: StoreReader; readonly files: OpenFiles }
   readonly #events: EventLog
   readonly #trail: AccessTrail
   #saved = 0
@@ -96,7 +98,13 @@ export class OpenView implements AsyncDisposable {
   #bandwidth: Bandwidth
   #kernel: KernelCache | null = null
 
-  private constructor(options: OpenViewOptions, overlay: Overlay, log: Log, underWay: UnderWay | undefined) {
+  private constructor(
+    options: OpenViewOptions,
+    overlay: Overlay,
+    { log, store, files }: OpenViewDependencies,
+    underWay: UnderWay | undefined,
+  ) {
+    this.#sources = { store, files }
     this.#underWay = underWay
     this.#log = log
     this.#options = options
@@ -153,7 +161,7 @@ export class OpenView implements AsyncDisposable {
     contents.recover(left !== undefined)
     const held = estates ? new HeldNodes(estates.held, left?.held ?? new Map()) : null
     const underWay = estates && underWayIn(estates.request, left?.request.get(0))
-    return new OpenView(options, new Overlay(base, delta, contents, held), log, underWay)
+    return new OpenView(options, new Overlay(base, delta, contents, held), dependencies, underWay)
   }
 
   view(as: Principal): View {
@@ -168,6 +176,18 @@ export class OpenView implements AsyncDisposable {
   async accessAt(as: Principal, path: ByteString): Promise<HostAccess> {
     await this.#kernel?.fetchAt(path)
     return this.access(as)
+  }
+
+  /** Makes it what another version is, with what programs inside wrote before the call undone too. */
+  async *revert(options: RevertOptions): AsyncGenerator<Reverted[]> {
+    await this.caughtUp()
+    this.overlay.delta.needWritable()
+    const { observer, notifier } = this.#views.owner
+    const parts = { overlay: this.overlay, visibility: this.#visibility, observer, notifier, ...this.#sources }
+    for await (const done of revert(parts, options)) {
+      this.save()
+      yield done
+    }
   }
 
   /** Resolves when the view has all that programs inside wrote before the call. */

@@ -315,11 +315,6 @@ export class Overlay {
     return inode
   }
 
-  #baseHas(directory: Inode, name: ByteString): boolean {
-    if (directory.entry?.kind !== 'directory') return false
-    return this.base.indexOf(this.base.tree(directory.entry), name) >= 0
-  }
-
   #putName(directory: Inode, name: ByteString, inode: Inode): void {
     const shadows = this.delta.dentry(directory.node, name)?.shadows ?? []
     this.structure++
@@ -330,7 +325,8 @@ export class Overlay {
   #takeName(directory: Inode, name: ByteString, moreShadows: readonly NodeId[]): void {
     const shadows = [...(this.delta.dentry(directory.node, name)?.shadows ?? []), ...moreShadows]
     this.structure++
-    if (shadows.length > 0 || this.#baseHas(directory, name)) this.delta.setDentry(directory.node, name, 0, shadows)
+    if (shadows.length > 0 || this.base.childOf(directory, name) !== null)
+      this.delta.setDentry(directory.node, name, 0, shadows)
     else this.delta.deleteDentry(directory.node, name)
   }
 

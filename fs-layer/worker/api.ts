@@ -8,6 +8,7 @@ import type { Hash } from '../store/objects.ts'
 import type { Change } from '../view/changes.ts'
 import type { FileEvent } from '../view/file-event.ts'
 import type { NodeInfo, Principal, WriteOptions } from '../view/node-info.ts'
+import type { Reverted, RevertOptions } from '../view/revert.ts'
 import type { TrailEntry } from '../view/trail-entry.ts'
 import type { WatchOptions } from '../view/watcher.ts'
 
@@ -97,6 +98,13 @@ export interface ViewHandle {
   changes(): AsyncIterable<Change[]>
   /** The whole view as it is at one moment, to be folded into a version (`store/fold.ts`). Nothing inside waits for it. */
   cut(): AsyncIterable<CutPart>
+  /** Goes up with every change that the view has heard of. It begins anew when the view is opened. */
+  changeCount(): Promise<number>
+  /**
+   * Makes the view what another version is, while programs use it: see `view/revert.ts`. All of it outlives the thread
+   * when the stream has ended, and is seen inside.
+   */
+  revert(options: RevertOptions): AsyncIterable<Reverted[]>
   /**
    * What becomes of names from now on, or after a cursor; waits for more until the signal fires. Ends when the view is
    * closed. What programs inside wrote is told when the kernel sends it.

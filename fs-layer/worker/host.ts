@@ -3,6 +3,7 @@ import type { CutPart } from '../store/cut-part.ts'
 import type { Change } from '../view/changes.ts'
 import type { FileEvent } from '../view/file-event.ts'
 import type { NodeInfo } from '../view/node-info.ts'
+import type { Reverted } from '../view/revert.ts'
 import type { TrailEntry } from '../view/trail-entry.ts'
 import type { FsLayer, FsLayerOptions, ViewHandle, ViewSpec } from './api.ts'
 import { closeIdleLatencyRequest, openIdleLatencyRequest } from './idle-latency.ts'
@@ -110,6 +111,8 @@ function viewHandle(thread: Answerer, { id: view }: ViewSpec): ViewHandle {
     rename: (from, to, as) => thread.call({ op: 'rename', view, as, from, to }),
     changes: () => pull<Change[]>(thread, { op: 'changes', view }),
     cut: () => cutParts(pull<CutPart>(thread, { op: 'cut', view })),
+    changeCount: () => thread.call<number>({ op: 'changeCount', view }),
+    revert: (options) => pull<Reverted[]>(thread, { op: 'revert', view, options }),
     watch: ({ path, cursor }, as, signal) => watch(thread, { op: 'watch', view, as, path, cursor }, signal),
     trail: () => pull<TrailEntry[]>(thread, { op: 'trail', view }),
     exportTar: ({ content, as }) => buffers(pull(thread, { op: 'export', view, as, content })),

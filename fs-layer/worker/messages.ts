@@ -7,6 +7,7 @@ import type { Hash } from '../store/objects.ts'
 import type { Cursor } from '../view/file-event.ts'
 import type { Principal, WriteOptions } from '../view/node-info.ts'
 import type { ViewRemains } from '../view/open-view.ts'
+import type { RevertOptions } from '../view/revert.ts'
 
 /**
  * What the server's thread and the filesystem's thread say to each other. A call has an id and gets one answer.
@@ -17,7 +18,7 @@ export type Call =
   | OpenCall
   | { op: 'mount'; view: string; target: string; device: DeviceName; unprivileged: boolean }
   | { op: 'takeOver'; view: string; target: string; handover: Handover }
-  | { op: 'unmount' | 'sync' | 'close' | 'usage'; view: string }
+  | { op: 'unmount' | 'sync' | 'close' | 'usage' | 'changeCount'; view: string }
   | { op: 'setQuota'; view: string; quota: Quota }
   | { op: 'setBandwidth'; view: string; bandwidth: Bandwidth }
   | { op: 'setRules'; view: string; rules: readonly Rule[] }
@@ -33,6 +34,7 @@ export type Call =
   | { op: 'list'; view: string; as: Principal; path: ByteString; recursive: boolean }
   | { op: 'read'; view: string; as: Principal; path: ByteString; offset: number; length: number | undefined }
   | { op: 'changes' | 'trail' | 'cut'; view: string }
+  | { op: 'revert'; view: string; options: RevertOptions }
   | { op: 'watch'; view: string; as: Principal; path: ByteString; cursor: Cursor | undefined }
   | { op: 'export'; view: string; as: Principal; content: 'view' | 'delta' }
   | { op: 'pull' | 'drop'; stream: number }

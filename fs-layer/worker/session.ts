@@ -102,6 +102,8 @@ export class Session {
         return this.#view(call.view).setBandwidth(call.bandwidth)
       case 'usage':
         return this.#view(call.view).usage()
+      case 'changeCount':
+        return this.#view(call.view).overlay.delta.changes
       case 'stat':
         return (await this.#accessAt(call)).stat(call.path)
       case 'mkdir':
@@ -133,6 +135,8 @@ export class Session {
       case 'cut':
         await this.#view(call.view).caughtUp()
         return this.#stream(cutParts(this.#view(call.view).overlay))
+      case 'revert':
+        return this.#stream(this.#view(call.view).revert(call.options))
       case 'trail':
         return this.#stream(inChunks([...this.#view(call.view).trail()]))
       case 'watch':
@@ -240,7 +244,7 @@ export class Session {
     return value
   }
 
-  #stream(items: Iterator<unknown>): Promise<Pulled> {
+  #stream(items: Iterator<unknown> | AsyncIterator<unknown>): Promise<Pulled> {
     return this.#pull(this.#keep(this.#streams, items))
   }
 
