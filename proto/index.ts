@@ -1,6 +1,7 @@
 export * from './gen/grpc/health/v1/health_pb.ts'
 export * from './gen/grpc/reflection/v1/reflection_pb.ts'
 export * from './gen/sandbox/v1/access_pb.ts'
+export * from './gen/sandbox/v1/checkpoint_pb.ts'
 export * from './gen/sandbox/v1/codebase_pb.ts'
 export * from './gen/sandbox/v1/command_pb.ts'
 export * from './gen/sandbox/v1/common_pb.ts'

@@ -2,15 +2,16 @@ import type { MessageInitShape } from '@bufbuild/protobuf'
 import { type DiffQuerySchema, DiffService, type DiffSideSchema } from '../proto/index.ts'
 import { type AsOption, principalOf } from './as.ts'
 import { type Change, changeFromWire, type DetailedChange, detailedFromWire } from './changes.ts'
+import type { CheckpointId } from './checkpoints.ts'
 import type { Connection } from './client/connection.ts'
 import { InvalidArgumentError } from './errors.ts'
 import type { SnapshotId } from './snapshots.ts'
 
 /**
  * What the sandbox is based on, what it is now, the version of the codebase that it began with (a fork: that what it was
- * forked from did), or a snapshot by its id.
+ * forked from did), or a snapshot or checkpoint by its id.
  */
-export type DiffSide = 'base' | 'live' | 'origin' | SnapshotId
+export type DiffSide = 'base' | 'live' | 'origin' | SnapshotId | CheckpointId
 
 export interface DiffOptions extends AsOption {
   /** Default `base`. */
@@ -68,6 +69,7 @@ function queryToWire(sandboxId: string, { from, to, as }: DiffOptions): MessageI
 export function sideToWire(side: DiffSide, option: 'from' | 'to' | 'since'): MessageInitShape<typeof DiffSideSchema> {
   if (side === 'base' || side === 'live' || side === 'origin') return { side: { case: side, value: {} } }
   if (typeof side === 'string' && side.startsWith('snap_')) return { side: { case: 'snapshotId', value: side } }
-  const text = `${option} is ${JSON.stringify(side)}; it must be base, live, origin or the id of a snapshot`
+  if (typeof side === 'string' && side.startsWith('ckpt_')) return { side: { case: 'checkpointId', value: side } }
+  const text = `${option} is ${JSON.stringify(side)}; it must be base, live, origin or the id of a snapshot or checkpoint`
   throw new InvalidArgumentError(text, option)
 }

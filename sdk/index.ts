@@ -10,6 +10,7 @@ export type {
   CommandInfo,
 } from './background-command.ts'
 export type { Change } from './changes.ts'
+export type { Checkpoint, CheckpointId, RollbackResult } from './checkpoints.ts'
 export type { CommandResult, OutputEvent } from './command-output.ts'
 export type { Command, Commands, RunOptions, StartOptions } from './commands.ts'
 export type { ServerOptions, TlsOptions } from './connect/address.ts'

@@ -1,4 +1,4 @@
-import { SandboxStatus, type Sandbox as WireSandbox } from '../proto/index.ts'
+import { CheckpointMode, SandboxStatus, type Sandbox as WireSandbox } from '../proto/index.ts'
 import { dateFrom } from './durations.ts'
 import { type Resources, resourcesFromWire } from './resources.ts'
 import { type Rule, ruleFromWire } from './rules.ts'
@@ -27,6 +27,8 @@ export interface SandboxInfo {
   readonly startedAt?: Date
   readonly stoppedAt?: Date
   readonly expiresAt?: Date
+  /** Absent: none by itself. */
+  readonly checkpoint?: 'each-command'
   /** SHA-256 of the root that the view is based on, in hex. */
   readonly baseRootHash: string
 }
@@ -51,6 +53,7 @@ export function infoFromWire(sandbox: WireSandbox): SandboxInfo {
       stoppedAt: dateFrom(sandbox.stoppedAt),
       expiresAt: dateFrom(sandbox.expiresAt),
     }),
+    ...(sandbox.checkpoint === CheckpointMode.EACH_COMMAND ? { checkpoint: 'each-command' as const } : {}),
     baseRootHash: Buffer.from(sandbox.baseRootHash).toString('hex'),
   }
 }

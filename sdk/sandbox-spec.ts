@@ -1,5 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
-import { type CreateSandboxRequestSchema, type NetworkPolicy, NetworkPolicy_Mode } from '../proto/index.ts'
+import {
+  CheckpointMode,
+  type CreateSandboxRequestSchema,
+  type NetworkPolicy,
+  NetworkPolicy_Mode,
+} from '../proto/index.ts'
 import { durationFrom } from './durations.ts'
 import { InvalidArgumentError } from './errors.ts'
 import { type ImageProgress, type ImagePull, pullToWire } from './images.ts'
@@ -41,6 +46,8 @@ export interface SandboxOptions {
    * proxy that is in the environment inside; without a port 80 and 443. Default `off`.
    */
   readonly network?: Network
+  /** Keep what it is before each command that follows a change, for `rollback`. Default: not. */
+  readonly checkpoint?: 'each-command'
   readonly labels?: Readonly<Record<string, string>>
   /** Milliseconds after which the server destroys the sandbox. Default: never. */
   readonly timeoutMs?: number
@@ -69,11 +76,18 @@ export function createRequest(
     image: options.image ?? '',
     imagePull: pullToWire(options.pull),
     seccomp: seccompToWire(options.seccomp),
+    checkpoint: checkpointToWire(options.checkpoint),
     start: options.start ?? true,
     ...(timeoutMs === undefined ? {} : { expiresIn: durationFrom(timeoutMs, 'timeoutMs') }),
     ...(resources === undefined ? {} : { resources: resourcesToWire(resources) }),
     ...(network === undefined ? {} : { network: networkToWire(network) }),
   }
+}
+
+function checkpointToWire(mode: SandboxOptions['checkpoint']): CheckpointMode {
+  if (mode === undefined) return CheckpointMode.UNSPECIFIED
+  if (mode === 'each-command') return CheckpointMode.EACH_COMMAND
+  throw new InvalidArgumentError('checkpoint must be each-command, or absent', 'checkpoint')
 }
 
 export function presetToWire(preset: string | null | undefined): string {

@@ -4,6 +4,7 @@ import type { ApplyOptions, ApplyResult } from './apply/apply.ts'
 import { applySandbox } from './apply/apply-sandbox.ts'
 import type { AsOption } from './as.ts'
 import { type Change, listChanges } from './changes.ts'
+import { type Checkpoint, discardChanges, listCheckpoints, type RollbackResult, rollBack } from './checkpoints.ts'
 import type { Connection } from './client/connection.ts'
 import { SharedConnection } from './client/shared-connection.ts'
 import type { CommandResult } from './command-output.ts'
@@ -286,6 +287,24 @@ export class Sandbox implements AsyncDisposable {
   async restore(snapshotId: string): Promise<SandboxInfo> {
     const request = { sandboxId: this.id, snapshotId }
     return infoFromWire(await this.#connection.unary(SnapshotService.method.restoreSnapshot, request))
+  }
+
+  /** What it was before its last commands, with `checkpoint: 'each-command'`, and before it was rolled back. The oldest first. */
+  async checkpoints(): Promise<Checkpoint[]> {
+    return await listCheckpoints(this.#connection, this.id)
+  }
+
+  /**
+   * Makes it what it was at a checkpoint, or is in a snapshot, while it runs; what the rules hide stays as it is. A file that
+   * a program has open stays what it is for that program. The result names the way back.
+   */
+  async rollback(id: string): Promise<RollbackResult> {
+    return await rollBack(this.#connection, this.id, id)
+  }
+
+  /** The same, back to what it is based on: all of it, or only what is at these paths and below. */
+  async discard(paths: readonly string[] = []): Promise<RollbackResult> {
+    return await discardChanges(this.#connection, this.id, paths)
   }
 
   /**

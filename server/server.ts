@@ -7,6 +7,7 @@ import { Store } from '../fs-layer/store/store.ts'
 import { TreeBuilder } from '../fs-layer/store/tree-builder.ts'
 import {
   AccessService,
+  CheckpointService,
   CodebaseService,
   CommandService,
   DiffService,
@@ -43,6 +44,8 @@ import { reflectionService } from './api/reflection-service.ts'
 import { serverService } from './api/server-service.ts'
 import { auditCalls } from './audit/audit-calls.ts'
 import { openAudit } from './audit/open-audit.ts'
+import { checkpointService } from './checkpoints/checkpoint-service.ts'
+import { Checkpoints } from './checkpoints/checkpoints.ts'
 import { codebaseService } from './codebases/codebase-service.ts'
 import { Codebases } from './codebases/codebases.ts'
 import { BackgroundCommands } from './commands/background-commands.ts'
@@ -151,6 +154,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   const bytesOf = (root: string) => store.rootSync(root).bytes
   const quotas = new Quotas({ limits, quotas: config.quotas }, { records, bytesOf, nowMs })
   const snapshots = new Snapshots({ limits }, { store, records, serial, quotas, nowMs })
+  const checkpoints = new Checkpoints({ limits }, { store, records, views, serial, nowMs })
   const codebases = new Codebases(
     { limits, emptyRoot: await emptyRootOf(store) },
     { store, records, serial, quotas, nowMs },
@@ -165,6 +169,7 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
         records,
         codebases,
         snapshots,
+        checkpoints,
         serial,
         quotas,
         runtimes,
@@ -227,7 +232,8 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   grpc.add(SnapshotService, snapshotService({ sandboxes, snapshots, codebases, views, store, limits, serial }))
   const versionOf = async (sandbox: SandboxRecord, signal: AbortSignal) =>
     (await foldSandbox(sandbox, signal, { views, store, limits })).hash
-  grpc.add(DiffService, diffService({ sandboxes, snapshots, store, versionOf }))
+  grpc.add(DiffService, diffService({ sandboxes, snapshots, checkpoints, store, versionOf }))
+  grpc.add(CheckpointService, checkpointService({ sandboxes, snapshots, checkpoints, views, serial, store, limits }))
   const versions = new Versions({ views, store, limits })
   const jobs = new ExportJobs({ limits }, { store, records, versions, nowMs, log })
   undo.add(() => jobs[Symbol.asyncDispose]())

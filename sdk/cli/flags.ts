@@ -36,6 +36,7 @@ export interface SpecFlags extends ServerFlags, ResourceFlags {
   readonly seccomp?: SeccompProfile
   readonly allow?: readonly string[]
   readonly network?: 'off' | 'full'
+  readonly checkpoint?: 'each-command'
   readonly label?: Readonly<Record<string, string>>
   readonly include?: readonly string[]
   readonly ignore?: readonly string[]
@@ -64,6 +65,7 @@ export function withSpecFlags(command: Command): Command {
       parseList,
     )
     .option('--network <mode>', 'off (default), or full: everything but this machine', parseNetwork)
+    .option('--checkpoint <when>', 'each-command: keep what it is before each, for croft rollback', parseCheckpoint)
     .option('--label <key=value>', 'repeatable', parseLabel)
     .option('--include <pattern>', 'upload this whole, whatever the ignore files say; repeatable', parseList)
     .option('--ignore <pattern>', 'do not upload this; repeatable', parseList)
@@ -88,6 +90,7 @@ export function sandboxOptions(
     ...(options.pull === undefined ? {} : { pull: options.pull }),
     ...(resources === undefined ? {} : { resources }),
     ...(options.seccomp === undefined ? {} : { seccomp: options.seccomp }),
+    ...(options.checkpoint === undefined ? {} : { checkpoint: options.checkpoint }),
     ...(options.label === undefined ? {} : { labels: options.label }),
     ...(options.include === undefined ? {} : { include: [...options.include] }),
     ...(options.allFiles === true
@@ -139,6 +142,11 @@ function parseSeccomp(text: string): SeccompProfile {
   const profile = SECCOMP_PROFILES.find((known) => known === text)
   if (profile === undefined) throw new InvalidArgumentError(`it is one of ${SECCOMP_PROFILES.join(', ')}`)
   return profile
+}
+
+function parseCheckpoint(text: string): 'each-command' {
+  if (text === 'each-command') return text
+  throw new InvalidArgumentError('It is each-command')
 }
 
 function parseNetwork(text: string): 'off' | 'full' {

@@ -4,6 +4,7 @@ import { addAudit } from './commands/audit.ts'
 import { addKill, addLogs, addPs, addWait } from './commands/background.ts'
 import { addBench } from './commands/bench.ts'
 import { addChanges } from './commands/changes.ts'
+import { addCheckpoints, addDiscard, addRollback } from './commands/checkpoints.ts'
 import { addCompletion } from './commands/completion.ts'
 import { addConfig } from './commands/config.ts'
 import { addCp } from './commands/cp.ts'
@@ -63,6 +64,9 @@ export function buildProgram(version: string, quiet = false): Command {
     addJobs,
     addSnapshot,
     addFork,
+    addCheckpoints,
+    addRollback,
+    addDiscard,
     addWatch,
     addStats,
     addTrail,

@@ -1,6 +1,7 @@
 import type { DescMethod } from '@bufbuild/protobuf'
 import type {
   AccessService,
+  CheckpointService,
   CodebaseService,
   CommandService,
   DiffService,
@@ -108,6 +109,12 @@ const snapshots: Decisions<typeof SnapshotService> = {
   forkSandbox: WRITE,
 }
 
+const checkpoints: Decisions<typeof CheckpointService> = {
+  listCheckpoints: READ,
+  rollback: WRITE,
+  discardChanges: WRITE,
+}
+
 /** A server inside does what it is asked. */
 const ports: Decisions<typeof PortService> = { exposePort: WRITE, connectPort: WRITE }
 
@@ -152,6 +159,7 @@ const DECISIONS: Readonly<Record<string, Readonly<Record<string, Decision>>>> = 
   CommandService: commands,
   FileService: files,
   SnapshotService: snapshots,
+  CheckpointService: checkpoints,
   PortService: ports,
   DiffService: diffs,
   ExportService: exports,

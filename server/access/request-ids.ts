@@ -19,8 +19,8 @@ export const KINDS: Readonly<Record<string, OwnedKind>> = {
   snapshot_id: 'snap',
 }
 
-/** A command is found within its sandbox, a token and an export job by admins only. */
-const WITHOUT_OWNER: ReadonlySet<string> = new Set(['command_id', 'token_id', 'job_id'])
+/** A command and a checkpoint are found within their sandbox, a token and an export job by admins only. */
+const WITHOUT_OWNER: ReadonlySet<string> = new Set(['command_id', 'checkpoint_id', 'token_id', 'job_id'])
 
 type Values = Readonly<Record<string, unknown>>
 type Visit = (message: Values, found: RequestIds) => void

@@ -44,6 +44,12 @@ export const limitsSchema = z.strictObject({
   maxCodebases: count(10_000),
   maxSandboxes: count(2_000),
   maxSnapshots: count(10_000),
+  /** Kept of one sandbox; the oldest goes. */
+  maxCheckpointsPerSandbox: count(100),
+  /** Of the command that a checkpoint was made before, what is kept of it. */
+  checkpointCommandCharacters: count(200, 0),
+  /** Of one call of `DiscardChanges`. */
+  maxDiscardPaths: count(1_000),
   /** Sandboxes made by one call of `ForkSandbox`. */
   maxForks: count(100),
   /** Calls of `Export` at one time. */

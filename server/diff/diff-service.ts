@@ -6,6 +6,7 @@ import type { Hash } from '../../fs-layer/store/objects.ts'
 import type { Store } from '../../fs-layer/store/store.ts'
 import type { DiffQuery, DiffService, DiffSide } from '../../proto/index.ts'
 import type { Handlers } from '../api/handlers.ts'
+import type { Checkpoints } from '../checkpoints/checkpoints.ts'
 import { invalid } from '../errors/croft-error.ts'
 import { parsePrincipal } from '../files/file-entry.ts'
 import { originOf } from '../records/origin.ts'
@@ -17,6 +18,7 @@ import { treeChangeMessage } from './tree-change-message.ts'
 export interface DiffServiceDependencies {
   readonly sandboxes: Sandboxes
   readonly snapshots: Snapshots
+  readonly checkpoints: Checkpoints
   readonly store: Store
   /** What a sandbox is now. */
   readonly versionOf: (sandbox: SandboxRecord, signal: AbortSignal) => Promise<Hash>
@@ -74,12 +76,14 @@ function sideOf(
   fallback: 'base' | 'live',
   field: string,
   sandbox: SandboxRecord,
-  { snapshots }: DiffServiceDependencies,
+  { snapshots, checkpoints }: DiffServiceDependencies,
 ): Hash | null {
   const side = message?.side
   switch (side?.case) {
     case 'snapshotId':
       return snapshots.get(side.value, `${field}.snapshot_id`).root
+    case 'checkpointId':
+      return checkpoints.get(sandbox.id, side.value, `${field}.checkpoint_id`).root
     case 'base':
       return sandbox.base
     case 'live':

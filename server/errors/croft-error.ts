@@ -55,7 +55,16 @@ export function invalid(field: string, problem: string, cause?: unknown): CroftE
 }
 
 export function notFound(
-  what: 'codebase' | 'sandbox' | 'session' | 'command' | 'snapshot' | 'token' | 'export job' | 'export schedule',
+  what:
+    | 'checkpoint'
+    | 'codebase'
+    | 'sandbox'
+    | 'session'
+    | 'command'
+    | 'snapshot'
+    | 'token'
+    | 'export job'
+    | 'export schedule',
   id: string,
 ): CroftError {
   return new CroftError('NOT_FOUND', `there is no ${what} ${printable(id)}`, {

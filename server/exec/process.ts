@@ -1,4 +1,4 @@
-import { AgentError, type AgentProcess, type ExitStatus } from '../../runtimes/contract/agent.ts'
+import { AgentError, type AgentProcess, type ExitStatus, type SpawnSpec } from '../../runtimes/contract/agent.ts'
 import { deferred } from '../concurrency/deferred.ts'
 import type { Limits } from '../config/limits.ts'
 import type { Running } from '../sandboxes/running.ts'
@@ -43,6 +43,12 @@ export async function startProcess(
   const timeoutMs = timeoutWithin(timeout, running)
   const { outputBytes: maxOutputBytes } = running.limits
   running.beginCommand()
+  try {
+    await running.prepareCommand(textOf(spec))
+  } catch (error) {
+    running.endCommand()
+    throw error
+  }
   const askedAtMs = performance.now()
   const impatient = deferred<undefined>()
   const overdue = deferred<ExitStatus>()
@@ -133,6 +139,12 @@ export async function startProcess(
 
 export function isNotStarted(started: StartedProcess | NotStarted): started is NotStarted {
   return 'exitCode' in started
+}
+
+/** What is run, for people. */
+function textOf({ argv }: SpawnSpec): string {
+  const [, option, line] = argv
+  return argv.length === 3 && option === '-c' ? String(line) : argv.join(' ')
 }
 
 const KILLED: ExitStatus = { signal: SIGKILL, cpuUserUs: 0, cpuSystemUs: 0, maxRssBytes: 0 }

@@ -129,6 +129,8 @@ function sinceOf(
       return snapshots.get(side.value, 'spec.since.snapshot_id').root
     case 'live':
       throw invalid('spec.since', 'cannot be `live`: an export is of what is now, or was kept')
+    case 'checkpointId':
+      throw invalid('spec.since', 'cannot be a checkpoint, only a snapshot')
     case 'origin':
       if (origin !== undefined) return origin
       break

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { invalid } from '../errors/croft-error.ts'
 
-export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd' | 'snap' | 'tok' | 'job'
+export type IdPrefix = 'cb' | 'sb' | 'sess' | 'cmd' | 'snap' | 'tok' | 'ckpt' | 'job'
 
 /** 64 random bits: an id cannot be guessed. */
 export function newId(prefix: IdPrefix): string {
@@ -24,6 +24,7 @@ const PATTERNS = {
   sb: /^sb_[0-9a-f]{16}$/,
   sess: /^sess_[0-9a-f]{16}$/,
   cmd: /^cmd_[0-9a-f]{16}$/,
+  ckpt: /^ckpt_[0-9a-f]{16}$/,
   snap: /^snap_[0-9a-f]{16}$/,
   tok: /^tok_[0-9a-f]{16}$/,
   job: /^job_[0-9a-f]{16}$/,

@@ -57,6 +57,8 @@ export interface SandboxRecord extends RecordBase {
   readonly seccomp?: SeccompName
   /** Absent in records of before there were any: off. */
   readonly network?: LaunchSpec['network']
+  /** Absent: none by itself. */
+  readonly checkpoint?: 'each-command'
   readonly status: SandboxStatus
   readonly startedAtMs?: number
   readonly stoppedAtMs?: number
@@ -83,6 +85,17 @@ export interface SnapshotRecord extends RecordBase {
   readonly skipped: number
   /** Those of the sandbox when it was made. Absent in records of before they were kept. */
   readonly rules?: readonly Rule[]
+}
+
+/** What a sandbox was before something changed it. */
+export interface CheckpointRecord extends RecordBase {
+  readonly sandboxId: string
+  readonly root: Hash
+  readonly bytes: number
+  readonly files: number
+  readonly reason: 'command' | 'rollback' | 'discard'
+  /** The beginning of it, where it was one. */
+  readonly command: string
 }
 
 /** As of the sandbox's last stop; `id` is the sandbox's. */

@@ -1,6 +1,7 @@
 import { Level } from 'level'
 import { ConfigError } from '../config/config-error.ts'
 import type {
+  CheckpointRecord,
   CodebaseRecord,
   ExportJobRecord,
   ExportScheduleRecord,
@@ -18,6 +19,7 @@ export class Records implements AsyncDisposable {
   readonly sandboxes: Table<SandboxRecord>
   readonly sessions: Table<SessionRecord>
   readonly snapshots: Table<SnapshotRecord>
+  readonly checkpoints: Table<CheckpointRecord>
   readonly networkTrails: Table<NetworkTrailRecord>
   readonly tokens: Table<TokenRecord>
   readonly exportJobs: Table<ExportJobRecord>
@@ -30,6 +32,7 @@ export class Records implements AsyncDisposable {
     this.sandboxes = tables.sandboxes
     this.sessions = tables.sessions
     this.snapshots = tables.snapshots
+    this.checkpoints = tables.checkpoints
     this.networkTrails = tables.networkTrails
     this.tokens = tables.tokens
     this.exportJobs = tables.exportJobs
@@ -50,6 +53,7 @@ export class Records implements AsyncDisposable {
       sandboxes: await Table.load<SandboxRecord>(db, 'sandbox'),
       sessions: await Table.load<SessionRecord>(db, 'session'),
       snapshots: await Table.load<SnapshotRecord>(db, 'snapshot'),
+      checkpoints: await Table.load<CheckpointRecord>(db, 'checkpoint'),
       networkTrails: await Table.load<NetworkTrailRecord>(db, 'network-trail'),
       tokens: await Table.load<TokenRecord>(db, 'token'),
       exportJobs: await Table.load<ExportJobRecord>(db, 'export-job'),

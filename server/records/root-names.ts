@@ -1,6 +1,6 @@
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import { originOf } from './origin.ts'
-import type { CodebaseRecord, SandboxRecord, SnapshotRecord } from './record-types.ts'
+import type { CheckpointRecord, CodebaseRecord, SandboxRecord, SnapshotRecord } from './record-types.ts'
 
 /** A name in the store that keeps a version, and all that is in it. */
 export type RootName = readonly [name: string, hash: Hash]
@@ -26,6 +26,10 @@ export function snapshotRoots(record: Pick<SnapshotRecord, 'id' | 'root' | 'base
     [`snapshot/${record.id}`, record.root],
     [`snapshot/${record.id}/origin`, originOf(record)],
   ]
+}
+
+export function checkpointRoots({ id, root }: Pick<CheckpointRecord, 'id' | 'root'>): RootName[] {
+  return [[`checkpoint/${id}`, root]]
 }
 
 /** What is being exported. Those of no job that is on record went with the server that had them. */

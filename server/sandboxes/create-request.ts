@@ -3,6 +3,7 @@ import type { Quota } from '../../fs-layer/delta/usage.ts'
 import type { DeviceCapabilities } from '../../fs-layer/index.ts'
 import type { PresetRegistry } from '../../fs-layer/policy/presets.ts'
 import {
+  CheckpointMode,
   type CreateSandboxRequest,
   ImagePull as ImagePullMessage,
   type ResourceLimits as ResourceLimitsMessage,
@@ -37,6 +38,7 @@ export type SandboxSpec = Pick<
   | 'quota'
   | 'seccomp'
   | 'network'
+  | 'checkpoint'
 > & { readonly expiresInMs?: number /** Instead of a codebase. */; readonly snapshotId?: string }
 
 export interface CreateContext {
@@ -83,6 +85,7 @@ export async function parseCreateRequest(request: CreateSandboxRequest, context:
     limits: resources,
     quota: parseQuota(request.resources, limits),
     network,
+    ...parseCheckpoint(request.checkpoint),
     ...(image === '' ? {} : { image, pull: parsePull(request.imagePull) }),
     ...(expiresInMs === undefined ? {} : { expiresInMs }),
   }
@@ -92,6 +95,12 @@ function parseSource({ codebaseId, snapshotId }: CreateSandboxRequest) {
   if (snapshotId === '') return { codebaseId: checkId('cb', codebaseId, 'codebase_id') }
   if (codebaseId !== '') throw invalid('snapshot_id', 'and `codebase_id` cannot both be given')
   return { codebaseId, snapshotId: checkId('snap', snapshotId, 'snapshot_id') }
+}
+
+function parseCheckpoint(mode: CheckpointMode): Pick<SandboxRecord, 'checkpoint'> {
+  if (mode === CheckpointMode.UNSPECIFIED) return {}
+  if (mode === CheckpointMode.EACH_COMMAND) return { checkpoint: 'each-command' }
+  throw unsupported('checkpoint', `this server knows no mode of the number ${mode}`)
 }
 
 async function probeOf(runtime: RuntimeName, context: CreateContext): Promise<Probe> {

@@ -4,7 +4,14 @@ import type { Store } from '../../fs-layer/store/store.ts'
 import { type LeftBehind, type Runtime, RuntimeError } from '../../runtimes/contract/runtime.ts'
 import type { Logger } from '../observability/log.ts'
 import type { Records } from '../records/records.ts'
-import { codebaseRoots, heldNames, namesOf, sandboxRoots, snapshotRoots } from '../records/root-names.ts'
+import {
+  checkpointRoots,
+  codebaseRoots,
+  heldNames,
+  namesOf,
+  sandboxRoots,
+  snapshotRoots,
+} from '../records/root-names.ts'
 import { deltaName, sandboxOfDelta } from './delta-name.ts'
 import type { MountDirs } from './mount-dirs.ts'
 import type { Sandboxes } from './sandboxes.ts'
@@ -75,12 +82,13 @@ async function removeStaleRoots({ records, store, log }: RecoverDependencies): P
   const wanted = new Set([
     ...[...records.codebases.values()].flatMap((record) => namesOf(codebaseRoots(record))),
     ...[...records.sandboxes.values()].flatMap((record) => namesOf(sandboxRoots(record))),
+    ...[...records.checkpoints.values()].flatMap((record) => namesOf(checkpointRoots(record))),
     ...[...records.snapshots.values()].flatMap((record) => namesOf(snapshotRoots(record))),
     ...[...records.exportJobs.values()].flatMap(({ id, status }) => (status === 'done' ? [] : heldNames(id))),
   ])
   const stale: string[] = []
   for await (const { name } of store.roots()) {
-    if (/^(?:codebase|sandbox|snapshot|export)\//.test(name) && !wanted.has(name)) stale.push(name)
+    if (/^(?:checkpoint|codebase|sandbox|snapshot|export)\//.test(name) && !wanted.has(name)) stale.push(name)
   }
   if (stale.length === 0) return
   log.warn({ names: stale.length }, 'letting go of versions that nothing on record needs')

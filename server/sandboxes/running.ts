@@ -34,7 +34,11 @@ export class Running {
   #commands = 0
   #connections = 0
 
-  constructor(limits: Limits, parts: RunningParts) {
+  readonly #beforeCommand: (text: string) => Promise<void>
+
+  /** `beforeCommand` is waited for; a command is not begun where it fails. */
+  constructor(limits: Limits, parts: RunningParts, beforeCommand = nothing) {
+    this.#beforeCommand = beforeCommand
     this.#maxCommands = parts.limits.commands ?? limits.maxCommandsPerSandbox
     this.#maxConnections = limits.maxPortConnectionsPerSandbox
     this.limits = parts.limits
@@ -74,7 +78,17 @@ export class Running {
     this.#commands += 1
   }
 
+  /** With its text, for people. After `beginCommand`. */
+  async prepareCommand(text: string): Promise<void> {
+    await this.#beforeCommand(text)
+  }
+
   endCommand(): void {
     this.#commands -= 1
   }
+}
+
+/** `beforeCommand` of one that prepares for none. */
+async function nothing(_text: string): Promise<void> {
+  // There is nothing to be done.
 }

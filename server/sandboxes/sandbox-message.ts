@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf'
 import { timestampFromMs } from '@bufbuild/protobuf/wkt'
-import { ImagePull, type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
+import { CheckpointMode, ImagePull, type SandboxSchema, SandboxStatus } from '../../proto/index.ts'
 import { durationOf } from '../api/wire-time.ts'
 import { networkMessage } from '../network/parse-network.ts'
 import type { SandboxRecord } from '../records/record-types.ts'
@@ -42,6 +42,7 @@ export function sandboxMessage(record: SandboxRecord): MessageInitShape<typeof S
     error: record.error ?? '',
     seccomp: record.seccomp ?? 'default',
     baseRootHash: Buffer.from(record.base, 'hex'),
+    checkpoint: record.checkpoint === undefined ? CheckpointMode.UNSPECIFIED : CheckpointMode.EACH_COMMAND,
     network: networkMessage(record.network ?? { mode: 'off' }),
     ownerId: record.owner ?? '',
   }

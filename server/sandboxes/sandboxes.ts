@@ -4,6 +4,7 @@ import type { ImageProgress, Runtime } from '../../runtimes/contract/runtime.ts'
 import { type Caller, sees } from '../access/caller.ts'
 import { ownerIn } from '../access/owner-of.ts'
 import type { Quotas } from '../access/quotas.ts'
+import type { Checkpoints } from '../checkpoints/checkpoints.ts'
 import type { Codebases } from '../codebases/codebases.ts'
 import type { Serial } from '../concurrency/serial.ts'
 import type { Limits } from '../config/limits.ts'
@@ -27,6 +28,7 @@ export interface SandboxesDependencies extends LaunchDependencies {
   readonly records: Records
   readonly codebases: Codebases
   readonly snapshots: Pick<Snapshots, 'get'>
+  readonly checkpoints: Pick<Checkpoints, 'beforeCommand' | 'forget'>
   readonly serial: Serial
   readonly quotas: Pick<Quotas, 'reserve' | 'bytesOfSandbox'>
   readonly runtimes: ReadonlyMap<string, Runtime>
@@ -220,7 +222,7 @@ export class Sandboxes implements AsyncDisposable {
         await this.#change(record, { type: 'failed', reason: `could not start: ${reasonOf(error)}` })
         throw error
       }
-      const running = new Running(this.#limits, parts)
+      const running = new Running(this.#limits, parts, (text) => this.#parts.checkpoints.beforeCommand(id, text))
       this.#running.set(id, running)
       this.#watch(running)
       try {
@@ -258,8 +260,9 @@ export class Sandboxes implements AsyncDisposable {
   /** From the moment the record says `destroyed`, this is gone through to its end, if need be by the next server. */
   async finishDestroying(record: SandboxRecord): Promise<void> {
     const { id } = record
-    const { records, views, store, networks } = this.#parts
+    const { records, views, store, networks, checkpoints } = this.#parts
     await views.remove(record)
+    await checkpoints.forget(id)
     await networks.forget(id)
     const sessions = [...records.sessions.values()].filter(({ sandboxId }) => sandboxId === id)
     if (sessions.length > 0) await records.sessions.delete(...sessions.map((session) => session.id))

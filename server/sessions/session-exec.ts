@@ -83,6 +83,7 @@ async function run(
   running.beginCommand()
   const oomKilled = watchOom(running)
   try {
+    await running.prepareCommand(command)
     const result = await runIn(shell, sessionId, command, { timeoutMs, ...limitedOutput(output, running, signal) })
     if (result.shellEnded) await sessions.closed(sessionId)
     return { ...result, timeoutMs, oomKilled: oomKilled({ code: result.exitCode }) }
