@@ -15,11 +15,11 @@ export interface ImportOptions {
   /** With `codebaseId`: only if this is its version still. SHA-256 in hex. */
   readonly ifRootHash?: string
   /**
-   * Default: what it is by its first bytes, of a tar, a zip and an image that we wrote. An `oci-layer`, and an image of
+   * Default: what it is by its first bytes, of a tar, a zip and an image that we wrote. An `oci-layer`, a `patch`, and an image of
    * `docker save`, is never guessed.
    */
   readonly format?: ExportFormat
-  /** For an `oci-layer`: the id of the codebase or snapshot that it is added to. Default: `codebaseId`. */
+  /** For an `oci-layer` or a `patch`: the id of the codebase or snapshot that it is added to. Default: `codebaseId`. */
   readonly onto?: string
   readonly signal?: AbortSignal
   /** Bytes sent so far, and of the file. */

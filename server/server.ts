@@ -243,7 +243,10 @@ async function assemble(config: Config, log: Logger, undo: Undo): Promise<Server
   sandboxes.tell(schedules)
   await jobs.resume()
   grpc.add(ExportJobService, jobService({ sandboxes, snapshots, codebases, jobs, schedules, roots, limits }))
-  grpc.add(ExportService, exportService({ sandboxes, snapshots, codebases, store, versions, limits, incomingDir }))
+  grpc.add(
+    ExportService,
+    exportService({ sandboxes, snapshots, codebases, store, versions, limits, incomingDir, nowMs }),
+  )
   grpc.add(TrailService, trailService({ sandboxes, codebases, views, networks, store, presets, limits }))
   grpc.add(ServerService, serverService({ instance, runtimes: [...runtimes.keys()], probe, filesystem, isRoot }))
   grpc.add(

@@ -14,7 +14,7 @@ export interface Attributes {
   readonly mtimeNsec: number
 }
 
-type Leaf = Omit<FileEntry, 'name'> | Omit<SymlinkEntry, 'name'>
+export type Leaf = Omit<FileEntry, 'name'> | Omit<SymlinkEntry, 'name'>
 
 /**
  * A version that is being put together on top of another, in layers: what a layer says takes the place of what was
@@ -68,6 +68,12 @@ export class DraftTree {
 
   /** A file of this layer or of one below; null where there is none. Links are not followed. */
   fileAt(path: ByteString): Omit<FileEntry, 'name'> | null {
+    const leaf = this.leafAt(path)
+    return leaf?.kind === 'file' ? leaf : null
+  }
+
+  /** The same, or a link. */
+  leafAt(path: ByteString): Leaf | null {
     let node: Node = this.#top
     for (const name of splitPath(path)) {
       if (node.kind !== 'directory') return null
@@ -75,7 +81,7 @@ export class DraftTree {
       if (next === undefined) return null
       node = next
     }
-    return node.kind === 'file' ? node : null
+    return node.kind === 'directory' ? null : node
   }
 
   /** Of what is below this layer; that there is nothing is no error. */

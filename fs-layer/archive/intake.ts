@@ -117,7 +117,7 @@ export class Intake implements AsyncDisposable {
 }
 
 /** Without what says nothing; one that leads elsewhere is refused and not mended. */
-function safePath(raw: ByteString, what: string): ByteString {
+export function safePath(raw: ByteString, what: string): ByteString {
   if (raw.startsWith('/')) throw new ArchiveError('unsafe', `An absolute ${what}`, raw)
   const names = raw.split('/').filter((name) => name !== '' && name !== '.')
   if (names.includes('..')) throw new ArchiveError('unsafe', `A ${what} with ".."`, raw)

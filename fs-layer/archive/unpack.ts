@@ -1,5 +1,6 @@
 import type { Hash, Root } from '../store/objects.ts'
 import type { Store } from '../store/store.ts'
+import { applyPatch } from './apply-patch.ts'
 import { ArchiveError } from './archive-error.ts'
 import { type ArchiveFile, chunksAt, readAt } from './archive-file.ts'
 import { ByteReader } from './byte-reader.ts'
@@ -10,13 +11,15 @@ import { readImage } from './read-image.ts'
 import { isTarHeader, readTar } from './read-tar.ts'
 import { readZip } from './read-zip.ts'
 
-export type UnpackFormat = 'tar' | 'zip' | 'oci-layer' | 'oci-image'
+export type UnpackFormat = 'tar' | 'zip' | 'oci-layer' | 'oci-image' | 'patch'
 
 export interface UnpackOptions extends UnpackLimits {
-  /** What a layer is added to; of other forms the empty version. */
+  /** What a layer or a patch is added to; of other forms the empty version. */
   readonly base: Hash
   readonly maxFileBytes: number
   readonly architecture: string
+  /** Of what a patch changes, in seconds since 1970. */
+  readonly mtime: number
 }
 
 /** What it is by its first bytes. A layer is a tar too: who means one says so. */
@@ -56,6 +59,12 @@ export async function unpack(
       await reader.read(rest.length)
   }
   switch (format) {
+    case 'patch': {
+      if (file.size > MAX_PATCH_BYTES) throw new ArchiveError('limit', `A patch of more than ${MAX_PATCH_BYTES} bytes`)
+      meter.packed(file.size)
+      const patch = (await readAt(file, 0, file.size)).toString('latin1')
+      return await applyPatch(patch, { base, maxEntries, meter, mtime: options.mtime }, { store })
+    }
     case 'tar':
       await takeTar(chunksAt(file), 'plain')
       break
@@ -74,6 +83,8 @@ export async function unpack(
   return await intake.finish()
 }
 
+/** A patch is read as a whole. */
+const MAX_PATCH_BYTES = 64 * 1024 * 1024
 /** Read at once, and thrown away. */
 const REST = 64 * 1024
 

@@ -18,6 +18,7 @@ export interface ImportDependencies {
   readonly store: Store
   readonly limits: Limits
   readonly incomingDir: string
+  readonly nowMs: () => number
 }
 
 export interface Imported {
@@ -57,6 +58,7 @@ export async function importArchive(
       maxRatio: limits.maxUnpackRatio,
       freeBytes: limits.unpackRatioFromBytes,
       architecture: goArchitecture(),
+      mtime: Math.floor(parts.nowMs() / 1000),
       signal,
     },
     { store },
@@ -122,8 +124,9 @@ function wantedFormat(format: ExportFormat): UnpackFormat | undefined {
     case ExportFormat.OCI_IMAGE:
       return 'oci-image'
     case ExportFormat.PATCH:
+      return 'patch'
     case ExportFormat.GIT_BUNDLE: {
-      const text = 'spec.format: patches and git bundles cannot be imported yet'
+      const text = 'spec.format: git bundles cannot be imported yet'
       throw new CroftError('UNIMPLEMENTED', text, { field: 'spec.format' })
     }
     default:
@@ -136,6 +139,7 @@ const FORMATS: Readonly<Record<UnpackFormat, ExportFormat>> = {
   zip: ExportFormat.ZIP,
   'oci-layer': ExportFormat.OCI_LAYER,
   'oci-image': ExportFormat.OCI_IMAGE,
+  patch: ExportFormat.PATCH,
 }
 
 function baseOf(
@@ -144,8 +148,8 @@ function baseOf(
   format: UnpackFormat | undefined,
   { codebases, snapshots }: ImportDependencies,
 ): Hash {
-  if (format !== 'oci-layer') {
-    if (base !== undefined) throw invalid('spec.base', 'is for an OCI_LAYER')
+  if (format !== 'oci-layer' && format !== 'patch') {
+    if (base !== undefined) throw invalid('spec.base', 'is for an OCI_LAYER or a PATCH')
     return codebases.emptyRoot
   }
   switch (base?.base.case) {
@@ -155,6 +159,6 @@ function baseOf(
       return snapshots.get(base.base.value, 'spec.base.snapshot_id').root
     default:
       if ('root' in target) return target.root
-      throw invalid('spec.base', 'is missing: a layer is added to something')
+      throw invalid('spec.base', 'is missing: a layer or a patch is added to something')
   }
 }

@@ -8,6 +8,8 @@ import type { ArchiveSource } from '../../fs-layer/archive/write.ts'
 import { writeImage } from '../../fs-layer/archive/write-image.ts'
 import { writeTar } from '../../fs-layer/archive/write-tar.ts'
 import { writeZip } from '../../fs-layer/archive/write-zip.ts'
+import { changesBetween } from '../../fs-layer/diff/changes-between.ts'
+import { patchOf } from '../../fs-layer/diff/patch.ts'
 import { importDirectory } from '../../fs-layer/store/import.ts'
 import type { Hash } from '../../fs-layer/store/objects.ts'
 import { collect } from '../fixtures/collect.ts'
@@ -154,3 +156,66 @@ function summary(version: Hash) {
     what: entry.kind === 'file' ? `${entry.hash} ${entry.mode}` : entry.kind === 'symlink' ? entry.target : '',
   }))
 }
+
+describe('a patch', () => {
+  const BEFORE = {
+    same: 'same',
+    text: 'one\ntwo\nthree\n',
+    'no end': 'a\nb',
+    'moved from': 'x\n'.repeat(20),
+    gone: 'gone\n',
+    'a\tb "ü': 'odd\n',
+    program: { is: '#!/bin/sh\n', mode: 0o755 },
+    binary: Buffer.from([0, 1, 2, 255]),
+    link: { link: 'text' },
+    swap1: '1\n'.repeat(9),
+    swap2: '2\n'.repeat(9),
+    empty: '',
+  }
+  const AFTER = {
+    same: 'same',
+    text: 'zero\none\nTWO\nthree\n',
+    'no end': 'a\nb\n',
+    'moved/to': `${'x\n'.repeat(19)}y\n`,
+    'a\tb "ü': 'odder\n',
+    program: { is: '#!/bin/sh\n', mode: 0o644 },
+    binary: Buffer.from([0, 9, 2, 255, 7]),
+    link: { link: 'same' },
+    swap1: '2\n'.repeat(9),
+    swap2: '1\n'.repeat(9),
+    made: '',
+    'new\xff': 'new',
+  }
+
+  test('makes of one version the other, as git has it, and back', async () => {
+    const [before, after] = [await make(BEFORE), await make(AFTER)]
+    for (const [from, to] of [
+      [before, after],
+      [after, before],
+    ] as const) {
+      const bytes = await bytesOf(patchOf(temporary.store, await changesBetween(temporary.store, from, to)))
+      const made = await unpackBytes(temporary, bytes, { format: 'patch', base: from })
+      const files = (version: Hash) => summary(version).filter(({ kind }) => kind !== 'directory')
+      expect(files(made)).toEqual(files(to))
+    }
+  })
+
+  test('that git wrote, with beginnings of names, is the same', async (context) => {
+    await needs(context, 'git')
+    const dir = folder()
+    const git = (...args: string[]) =>
+      execFileSync('git', ['-c', 'user.name=x', '-c', 'user.email=x', ...args], { cwd: dir })
+    git('init', '-q')
+    git('add', '.')
+    git('commit', '-qm', 'before')
+    const { hash: base } = await importDirectory(temporary.store, dir)
+    fs.writeFileSync(join(dir, 'sub/file'), 'other\n')
+    fs.renameSync(join(dir, 'ü'), join(dir, 'u'))
+    git('add', '.')
+    git('commit', '-qm', 'after')
+    const patch = execFileSync('git', ['format-patch', '-1', '--stdout'], { cwd: dir })
+    const made = summary(await unpackBytes(temporary, patch, { format: 'patch', base })).map(({ path }) => path)
+    expect(made).toContain('u')
+    expect(made).not.toContain(Buffer.from('ü').toString('latin1'))
+  })
+})

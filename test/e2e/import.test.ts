@@ -103,7 +103,7 @@ describe('an import that fails', () => {
     const patch = join(out, 'a.patch')
     writeFileSync(patch, 'diff --git a/x b/x\n')
     await expect(fixture.server.importArchive(patch, { format: 'patch' })).rejects.toMatchObject({
-      code: 'unsupported',
+      field: 'spec.base',
     })
   })
 })

@@ -278,3 +278,48 @@ function longName(name: string): Buffer {
   record.write('L', 156)
   return Buffer.concat([summed(record), entry('short')])
 }
+
+describe('a patch', () => {
+  const make = (path: string, more = '') =>
+    `diff --git a/${path} b/${path}\nnew file mode 100644\n--- /dev/null\n+++ b/${path}\n@@ -0,0 +1 @@\n+x\n${more}`
+  const change = (path: string, from: string) =>
+    `diff --git a/${path} b/${path}\n--- a/${path}\n+++ b/${path}\n@@ -1 +1 @@\n-${from}\n+y\n`
+
+  test.each([
+    ['writes outside', make('../../etc/passwd'), '"../../etc/passwd"'],
+    ['writes to an absolute name', make('/etc/passwd'), '"/etc/passwd"'],
+    ['writes behind a link', make('out/passwd'), '"out/passwd"'],
+    [
+      'makes a link and writes behind it',
+      `diff --git a/l b/l\nnew file mode 120000\n--- /dev/null\n+++ b/l\n@@ -0,0 +1 @@\n+/etc\n\\ No newline at end of file\n${make('l/passwd')}`,
+      '"l/passwd"',
+    ],
+    [
+      'moves something outside',
+      'diff --git a/f b/../f\nsimilarity index 100%\nrename from f\nrename to ../f\n',
+      '"../f"',
+    ],
+    [
+      'moves something in from outside',
+      'diff --git a/../f b/f\nsimilarity index 100%\nrename from ../f\nrename to g\n',
+      '"../f"',
+    ],
+    ['writes what git runs', make('.git/hooks/post-checkout'), '".git/hooks/post-checkout"'],
+    ['changes what is not there', change('none', 'x'), '"none"'],
+    ['changes what is another', change('f', 'other'), '"f"'],
+    ['changes a link as a file', change('out', 'other'), '"out"'],
+    ['makes what is there', make('f'), '"f"'],
+    ['makes a thing twice', make('n', make('n')), '"n"'],
+    ['is cut off', make('n').slice(0, -3), 'patch'],
+    ['has lines that are none', make('n', 'and more\n'), 'Line 7'],
+    ['is none', 'hello\n', 'no patch'],
+    [
+      'says that it is a terabyte',
+      'diff --git a/n b/n\nnew file mode 100644\nGIT binary patch\nliteral 1099511627776\n',
+      'binary part',
+    ],
+  ])('that %s is refused, and says of what', async (_, patch, named) => {
+    const base = await versionOf(temporary.store, { f: 'f\n', out: { link: '/etc' } })
+    await expect(unpackBytes(temporary, Buffer.from(patch), { format: 'patch', base })).rejects.toThrow(named)
+  })
+})

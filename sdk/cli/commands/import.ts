@@ -16,7 +16,7 @@ interface ImportFlags extends ServerFlags {
   readonly quiet?: boolean
 }
 
-const IMPORTED = EXPORT_FORMATS.filter((format) => format !== 'patch' && format !== 'git-bundle')
+const IMPORTED = EXPORT_FORMATS.filter((format) => format !== 'git-bundle')
 
 export function addImport(program: Command): void {
   const command = program
@@ -30,7 +30,7 @@ export function addImport(program: Command): void {
     .option('--name <name>', "of the codebase (default: the file's name)")
     .option('--codebase <id>', 'give it to a codebase that exists, as its new version')
     .addOption(new Option('--format <format>', 'what it is (default: by its first bytes)').choices(IMPORTED))
-    .option('--onto <id>', 'for an oci-layer: the codebase or snapshot that it is added to')
+    .option('--onto <id>', 'for an oci-layer or a patch: the codebase or snapshot that it is added to')
     .option('-q, --quiet', 'no progress bar')
     .addHelpText(
       'after',

@@ -340,7 +340,7 @@ export type ImportSpec = Message<"sandbox.v1.ImportSpec"> & {
   } | { case: undefined; value?: undefined };
 
   /**
-   * UNSPECIFIED: a zip, a tar (compressed or not) or an OCI image, by its first bytes. An OCI_LAYER is never guessed, nor
+   * UNSPECIFIED: a zip, a tar (compressed or not) or an OCI image, by its first bytes. An OCI_LAYER and a PATCH are never guessed, nor
    * an image whose first entry is not `oci-layout`.
    *
    * @generated from field: sandbox.v1.ExportFormat format = 3;
@@ -348,7 +348,7 @@ export type ImportSpec = Message<"sandbox.v1.ImportSpec"> & {
   format: ExportFormat;
 
   /**
-   * For an OCI_LAYER: what it is added to. Unset: the version of `codebase_id`.
+   * For an OCI_LAYER or a PATCH: what it is added to. Unset: the version of `codebase_id`.
    *
    * @generated from field: sandbox.v1.ImportBase base = 4;
    */
