@@ -172,11 +172,16 @@ export class Engine {
 
   /** Of one that is gone already: nothing. */
   async remove(name: string): Promise<void> {
-    await this.#unlessMissing(
-      this.#call('remove a container', this.#limits.removeMs, (abortSignal) =>
-        this.#docker.getContainer(name).remove({ force: true, v: true, abortSignal }),
-      ),
-    )
+    try {
+      await this.#unlessMissing(
+        this.#call('remove a container', this.#limits.removeMs, (abortSignal) =>
+          this.#docker.getContainer(name).remove({ force: true, v: true, abortSignal }),
+        ),
+      )
+    } catch (error) {
+      // It is about it already, as it was told to before it was given up on. Only Docker means this by it, by force.
+      if (this.#name !== 'docker' || statusOf(error) !== 409) throw error
+    }
   }
 
   async containersOf(instance: string): Promise<Container[]> {
@@ -240,11 +245,15 @@ export class Engine {
     try {
       return await call
     } catch (error) {
-      const cause = error instanceof RuntimeError ? (error.cause as { statusCode?: number } | undefined) : undefined
-      if (cause?.statusCode === 404) return undefined
+      if (statusOf(error) === 404) return undefined
       throw error
     }
   }
+}
+
+/** Of the engine's answer; undefined where there was none. */
+function statusOf(error: unknown): number | undefined {
+  return error instanceof RuntimeError ? (error.cause as { statusCode?: number } | undefined)?.statusCode : undefined
 }
 
 /**

@@ -159,7 +159,7 @@ describe.each(['docker', 'podman'] as const)('the %s runtime', (name) => {
       engine.process.kill('SIGCONT')
     }
     await expect.poll(async () => await impatient.launch().catch(() => undefined)).toBeDefined()
-    expect(await engine.containers()).toHaveLength(1)
+    await expect.poll(async () => (await engine.containers()).length).toBe(1)
     await impatient.dispose()
   })
 })
