@@ -54,6 +54,23 @@ export class AccessTrail {
     this.changes++
   }
 
+  /** A name came to be, of an inode that has it now. */
+  came(path: ByteString, inode: Inode): void {
+    const counts = this.#countsOf(path, inode.isDirectory, false)
+    counts.write++
+    this.changes++
+    if (inode.nlink === 1) this.#hold(inode, counts)
+    else inode.trail = null
+  }
+
+  /** A name went, of an inode that had no other: what it holds are the counts of that name. */
+  wentOnly(path: ByteString, inode: Inode): void {
+    const counts = this.#held(inode) ?? this.#countsOf(path, inode.isDirectory, false)
+    counts.remove++
+    this.changes++
+    inode.trail = null
+  }
+
   /** Something became of a name: it came, went, or was one end of a directory's move. */
   named(how: 'write' | 'remove' | 'move', path: ByteString, isDirectory: boolean): void {
     this.#countsOf(path, isDirectory, false)[how]++
@@ -81,10 +98,19 @@ export class AccessTrail {
   }
 
   #at(inode: Inode): TrailCounts {
-    if (inode.trail !== null && inode.trailMoves === this.#overlay.moves) return inode.trail
+    const held = this.#held(inode)
+    if (held !== null) return held
     // A file that has no name any more, or not yet, concerns nobody who goes by names.
     if (inode.nlink === 0) return noCounts()
-    const counts = this.#countsOf(this.#paths.of(inode), inode.isDirectory, false)
+    return this.#hold(inode, this.#countsOf(this.#paths.of(inode), inode.isDirectory, false))
+  }
+
+  /** Null where another directory's move may have given it another path. */
+  #held(inode: Inode): TrailCounts | null {
+    return inode.trailMoves === this.#overlay.moves ? inode.trail : null
+  }
+
+  #hold(inode: Inode, counts: TrailCounts): TrailCounts {
     inode.trail = counts
     inode.trailMoves = this.#overlay.moves
     return counts

@@ -22,9 +22,9 @@ export class Witness implements Observer {
   }
 
   created(directory: Inode, name: ByteString, inode: Inode): void {
-    inode.trail = null
     const path = this.#paths.childOf(directory, name)
-    this.#trail?.named('write', path, inode.isDirectory)
+    if (this.#trail === null) inode.trail = null
+    else this.#trail.came(path, inode)
     this.#events.created(path, inode)
   }
 
@@ -39,9 +39,10 @@ export class Witness implements Observer {
   }
 
   deleted(directory: Inode, name: ByteString, inode: Inode): void {
-    inode.trail = null
     const path = this.#paths.childOf(directory, name)
-    this.#trail?.named('remove', path, inode.isDirectory)
+    if (inode.nlink === 0) this.#trail?.wentOnly(path, inode)
+    else this.#trail?.named('remove', path, inode.isDirectory)
+    inode.trail = null
     this.#events.deleted(path, inode)
   }
 
@@ -54,16 +55,15 @@ export class Witness implements Observer {
     replaced: Inode | null,
     exchange: boolean,
   ): void {
-    inode.trail = null
     if (replaced !== null) replaced.trail = null
     const isDirectory = inode.isDirectory || (exchange && replaced?.isDirectory === true)
     const [oldPath, path] = [this.#paths.childOf(from, name), this.#paths.childOf(to, newName)]
-    this.#trail?.named('remove', oldPath, isDirectory)
-    this.#trail?.named('write', path, isDirectory)
-    if (exchange) this.#trail?.named('write', oldPath, isDirectory)
-    if (isDirectory) {
-      this.#trail?.named('move', oldPath, true)
-      this.#trail?.named('move', path, true)
+    if (this.#trail === null) inode.trail = null
+    else if (isDirectory || exchange) this.#trailMove(this.#trail, inode, [oldPath, path], { isDirectory, exchange })
+    else {
+      if (inode.nlink === 1) this.#trail.wentOnly(oldPath, inode)
+      else this.#trail.named('remove', oldPath, false)
+      this.#trail.came(path, inode)
     }
     this.#events.renamed(oldPath, path, inode, exchange ? replaced : null)
   }
@@ -78,5 +78,20 @@ export class Witness implements Observer {
 
   refusedAt(inode: Inode, needed: Level): void {
     this.#trail?.refusedAt(inode, needed)
+  }
+
+  #trailMove(
+    trail: AccessTrail,
+    inode: Inode,
+    [oldPath, path]: readonly [ByteString, ByteString],
+    { isDirectory, exchange }: { isDirectory: boolean; exchange: boolean },
+  ): void {
+    inode.trail = null
+    trail.named('remove', oldPath, isDirectory)
+    trail.named('write', path, isDirectory)
+    if (exchange) trail.named('write', oldPath, isDirectory)
+    if (!isDirectory) return
+    trail.named('move', oldPath, true)
+    trail.named('move', path, true)
   }
 }

@@ -78,6 +78,14 @@ describe('the access trail', () => {
     expect(counts.get('work/q/f')).toBe(2)
   })
 
+  it('counts what goes for the name that went, whatever other names the file had or has', async () => {
+    inside('echo a > work/a; ln work/a work/b; cat work/b; rm work/a; cat work/b; rm work/b')
+    inside('echo c > work/c; ln work/c work/d1; cat work/c; mv work/c work/e; cat work/e; rm work/e work/d1')
+    inside('mkdir work/p; echo f > work/p/f; mv work/p work/q; rm work/q/f; mkdir work/z; rmdir work/z')
+    const went = (await entries()).filter(({ remove }) => remove > 0).map(({ path, remove }) => [path, remove])
+    expect(went.sort()).toEqual(['a', 'b', 'c', 'd1', 'e', 'p', 'q/f', 'z'].map((name) => [`work/${name}`, 1]))
+  })
+
   it('has what the rules refuse: hidden names whether they are there or not, and names in what may not be written', async () => {
     for (const command of ['cat secret', 'cat secrets-not-there', 'rm src/one', 'mkdir src/new', 'mv work/w src/w']) {
       expect(() => inside(command, 1000)).toThrow()
