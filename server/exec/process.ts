@@ -121,7 +121,8 @@ export async function startProcess(
   }
   return {
     process: started,
-    startedAtMs: performance.now(),
+    // Not when that was told: of a short command the agent tells start and end together.
+    startedAtMs: askedAtMs,
     timeoutMs,
     exited,
     oomKilled: oomWatch,

@@ -67,7 +67,11 @@ describe('a command', () => {
   it('gives its output apart, its exit code and the time it took', async () => {
     const result = await wire.sandboxes.exec({ sandboxId, command: 'echo out; echo err >&2; exit 3' })
     expect(result).toMatchObject({ stdout: 'out\n', stderr: 'err\n', exitCode: 3, signal: '', stdoutTruncated: false })
-    expect(result.duration).toBeDefined()
+    const slept = await wire.sandboxes.exec({ sandboxId, command: 'sleep 0.02' })
+    expect(durationMs(slept.duration)).toBeGreaterThanOrEqual(20)
+    const work = 'i=0; while [ $i -lt 300 ]; do i=$((i+1)); done; exit 3'
+    const { duration, cpuUser } = await wire.sandboxes.exec({ sandboxId, command: work })
+    expect(durationMs(duration)).toBeGreaterThanOrEqual(durationMs(cpuUser))
   })
 
   it('tells what it used, what it waited for included, unary or streamed', async () => {
