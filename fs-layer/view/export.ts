@@ -1,5 +1,6 @@
 import { tarEnd, tarHeader, tarPadding } from '../archive/tar-header.ts'
 import { type Inode, OWNER_ID } from '../delta/inode.ts'
+import { READ } from '../policy/rule.ts'
 import { EINVAL, EIO } from '../protocol/errno.ts'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { ROOT_NODE } from '../protocol/filesystem.ts'
@@ -17,7 +18,7 @@ const WHITEOUT_PREFIX = '.wh.'
  * A tar stream of the whole view, or of what differs from its base, in chunks of about 256 KiB. The view may
  * change meanwhile: each entry is as it was when it was written, and a file that shrank is filled with zeros.
  *
- * A sandbox's export leaves out what the rules hide. The owner's has it all, also what was hidden in
+ * A sandbox's export leaves out what the rules hide, and files that they let nobody read. The owner's has it all, also what was hidden in
  * directories that the sandbox removed.
  */
 export function* exportTar(open: OpenView, content: 'view' | 'delta', as: Principal): Generator<Buffer> {
@@ -121,6 +122,8 @@ class Exporter {
     const kind = kindOf(inode.mode)
     // tar(5) has no type for sockets, and nobody misses one.
     if (kind === 'socket') return
+    // An archive has no file without contents: of one that can only be looked at there is nothing.
+    if (kind === 'file' && !this.#view.showsHidden && this.#view.visibility.stateOf(inode).level < READ) return
     if (kind === 'symlink') yield tarHeader({ ...attributes, kind, size: 0, target: inode.target })
     else if (kind !== 'file') yield tarHeader({ ...attributes, kind, size: 0 })
     else yield* this.#file(inode, attributes)

@@ -55,6 +55,12 @@ describe('what the rules hide', () => {
     },
   )
 
+  test.each(['view', 'delta'] as const)('is not in the tar of the live %s', async (content) => {
+    const bytes = Buffer.concat(await collect(sandbox.exportSnapshot({ content })))
+    for (const text of HIDDEN) expect(bytes.includes(text), text).toBe(false)
+    expect(bytes.includes('new')).toBe(true)
+  })
+
   test('is in one that the owner asks for by name', async () => {
     const bytes = Buffer.concat(await collect(sandbox.export({ as: 'owner' })))
     for (const text of HIDDEN) expect(bytes.includes(text), text).toBe(true)
