@@ -39,6 +39,7 @@ export const debianPackages = [
   { name: 'docker.io', command: 'dockerd', reason: 'tests start a Docker of their own' },
   { name: 'podman', command: 'podman', reason: 'tests start a Podman of their own' },
   { name: 'runc', command: 'runc', reason: 'what that Podman runs containers with' },
+  { name: 'runsc', command: 'runsc', reason: 'the kernel of gVisor, which that Docker runs containers with too' },
   {
     name: 'docker-registry',
     command: 'docker-registry',

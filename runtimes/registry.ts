@@ -13,6 +13,7 @@ export function createRuntimes(options: RuntimesOptions): ReadonlyMap<RuntimeNam
   const runtimes = [
     createBwrapRuntime(options.bwrap),
     ...(['docker', 'podman'] as const).map((name) => createOciRuntime({ name, ...options[name] })),
+    createOciRuntime({ name: 'gvisor', ...options.docker }),
   ]
   return new Map(runtimes.map((runtime) => [runtime.name, runtime]))
 }

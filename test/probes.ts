@@ -83,6 +83,7 @@ export const probes = {
   /** Tests start engines of their own, on images that they make. */
   docker: () => startable(['dockerd']),
   podman: () => startable(['podman', 'runc']),
+  runsc: () => startable(['dockerd', 'runsc']),
   /** One of the tests' own, on the loop-back, with images that they make. */
   registry: () => trying('docker-registry', ['--version']),
 } satisfies Record<string, () => Promise<string | undefined>>

@@ -16,6 +16,8 @@ export interface EngineInfo {
   readonly memoryLimit: boolean
   readonly cpuLimit: boolean
   readonly pidsLimit: boolean
+  /** What it can run containers with, by the names that they are registered under. */
+  readonly runtimes: readonly string[]
 }
 
 export interface FetchOptions {
@@ -65,6 +67,7 @@ export class Engine {
       memoryLimit: has('MemoryLimit'),
       cpuLimit: has('CPUShares') && (has('CpuCfsQuota') || has('CPUCfsQuota')),
       pidsLimit: has('PidsLimit'),
+      runtimes: Object.keys((told['Runtimes'] as object | null | undefined) ?? {}),
     }
   }
 

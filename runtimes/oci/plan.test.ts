@@ -45,6 +45,12 @@ describe('a plan for a container', () => {
     expect(Cmd).toEqual(['connect', '/.croft/socket', '100', '-'])
   })
 
+  it('names what else the engine is to run it with, which has an end of threads of its own', () => {
+    const { HostConfig } = planOci(SPEC, IMAGE, SOURCES, 'runsc')
+    expect(HostConfig).toMatchObject({ Runtime: 'runsc', PidsLimit: 8192 })
+    expect(planOci(SPEC, IMAGE, SOURCES).HostConfig).not.toHaveProperty('Runtime')
+  })
+
   it('keeps all places to write to well below the memory, those of the image among them', () => {
     const volumes = ['/data', '/more', '/tmp', '/dev/shm']
     const { HostConfig } = planOci({ ...SPEC, limits: { memoryBytes: 1 << 26 } }, { ...IMAGE, volumes }, SOURCES)

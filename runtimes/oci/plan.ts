@@ -27,6 +27,9 @@ export const OWN_PROCESSES = 1
 /** The types of the package do not know it. */
 const OWN_CGROUP_NAMESPACE: object = { CgroupnsMode: 'private' }
 
+/** Of a kernel that is a program: the host is not to run out of them, whatever those inside start. */
+const MOST_KERNEL_THREADS = 8_192
+
 const CPU_PERIOD_US = 100_000
 /** Of `/tmp`, and of the home, where the limits do not say. */
 const DEFAULT_TMP_BYTES = 1 << 30
@@ -38,7 +41,13 @@ const SHM_BYTES = 64 << 20
  * may write to is on the engine's disk, where no quota of ours counts. What can be written to is the view, and places
  * in memory that have a size.
  */
-export function planOci(spec: LaunchSpec, image: Image, sources: OciSources): ContainerCreateOptions {
+export function planOci(
+  spec: LaunchSpec,
+  image: Image,
+  sources: OciSources,
+  /** What the engine runs the container with, where that is not its usual. */
+  runtime?: string,
+): ContainerCreateOptions {
   return {
     Image: image.id,
     // The image's ENTRYPOINT and CMD never run: the agent is process 1.
@@ -55,6 +64,7 @@ export function planOci(spec: LaunchSpec, image: Image, sources: OciSources): Co
     ...(image.hasHealthcheck ? { Healthcheck: { Test: ['NONE'] } } : {}),
     Labels: { [INSTANCE_LABEL]: spec.instance, [SANDBOX_LABEL]: spec.sandboxId },
     HostConfig: {
+      ...(runtime === undefined ? {} : { Runtime: runtime }),
       // No process but the agent before the agent.
       Init: false,
       RestartPolicy: { Name: 'no' },
@@ -71,6 +81,7 @@ export function planOci(spec: LaunchSpec, image: Image, sources: OciSources): Co
       Mounts: mounts(spec, sources),
       ...memory(spec.limits, image.volumes),
       ...limits(spec.limits),
+      ...(runtime === undefined ? {} : { PidsLimit: MOST_KERNEL_THREADS }),
     },
   }
 }

@@ -8,10 +8,12 @@ import type { Engine, EngineInfo, EngineName } from './engine.ts'
 import { remedyForEngine } from './remedy.ts'
 
 export interface OciProbeOptions {
-  readonly name: EngineName
+  readonly name: string
+  readonly engineName: EngineName
   readonly socketPath: string
   readonly stateDir: string
   readonly agentPath: string
+  readonly lacks: Probe['lacks']
 }
 
 export interface OciProbeDependencies {
@@ -43,9 +45,11 @@ export async function probeOci(options: OciProbeOptions, dependencies: OciProbeD
     } finally {
       await engine.removeImage(image)
     }
-    return { available: true, version: info.version, capabilities: dependencies.capabilitiesOf(info) }
+    const capabilities = dependencies.capabilitiesOf(info)
+    const { lacks } = options
+    return { available: true, version: info.version, capabilities, ...(lacks === undefined ? {} : { lacks }) }
   } catch (error) {
-    return no(error instanceof Error ? error.message : String(error), remedyForEngine(options.name, error))
+    return no(error instanceof Error ? error.message : String(error), remedyForEngine(options.engineName, error))
   }
 }
 

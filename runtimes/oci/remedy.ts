@@ -33,6 +33,11 @@ export function remedyForEngine(
   }
 }
 
+/** gVisor's, as its own instructions register it. */
+export const RUNSC = 'runsc'
+export const NO_RUNSC = `docker has no runtime ${RUNSC}`
+export const RUNSC_SETTINGS = `{"runtimes":{"${RUNSC}":{"path":"runsc","runtimeArgs":["--network=none","--host-uds=open"]}}}`
+
 /** Beside the administrator's own file. */
 const DROP_IN = 'd=/etc/containers/containers.conf.d; mkdir -p $d; d=$d/croft-'
 
@@ -45,6 +50,9 @@ function remedyForMessage(message: string): string | undefined {
     return `apt-get install -y runc; ${DROP_IN}runtime.conf; printf '[engine]\\nruntime="runc"\\n' > $d`
   }
   if (/newuidmap|newgidmap|subuid/i.test(message)) return 'apt-get install -y uidmap'
+  if (message.includes(NO_RUNSC)) {
+    return `apt-get install -y runsc; f=/etc/docker/daemon.json; [ -e $f ] || printf '${RUNSC_SETTINGS}' > $f; systemctl restart docker`
+  }
   if (/iptables/i.test(message)) return 'apt-get install -y iptables'
   return undefined
 }

@@ -11,7 +11,8 @@ import { OWN_PROCESSES } from './plan.ts'
 export interface MeetOptions {
   readonly name: string
   readonly runtime: RuntimeName
-  readonly hostUid: number
+  /** On the host, of what is process 1 of the container there. */
+  readonly processUid: number
   readonly limits: OciLimits
   readonly place: MeetingPlace
   readonly signal: AbortSignal | undefined
@@ -67,7 +68,7 @@ export class RunningContainer {
       try {
         stream = await Promise.race([place.met, gone, by.over])
         const pid = await dependencies.engine.pid(name)
-        const process = HostProcess.find(pid, options.hostUid)
+        const process = HostProcess.find(pid, options.processUid)
         if (process === undefined) {
           throw failure(options, `process ${pid} of the container is none of this host's: the engine must run on it`)
         }

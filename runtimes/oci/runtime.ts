@@ -11,6 +11,7 @@ import {
   type Probe,
   type Runtime,
   RuntimeError,
+  type Stats,
 } from '../contract/runtime.ts'
 import { faultInSpec } from '../contract/spec.ts'
 import { canFilterSystemCalls } from '../seccomp/filter.ts'
@@ -23,10 +24,14 @@ import { OCI_LIMITS, type OciLimits } from './limits.ts'
 import { type MeetingPlace, openMeetingPlace } from './meeting-place.ts'
 import { AGENT_INSIDE, type OciSources, planOci } from './plan.ts'
 import { probeOci } from './probe.ts'
+import { NO_RUNSC, RUNSC, RUNSC_SETTINGS } from './remedy.ts'
 import { type Removal, RunningContainer } from './running-container.ts'
 
+/** The kernel of a sandbox is the host's, or for `gvisor` one of Docker's runtime `runsc`. */
+export type OciName = EngineName | 'gvisor'
+
 export interface OciOptions {
-  readonly name: EngineName
+  readonly name: OciName
   /** The engine's. */
   readonly socketPath: string
   /** For what a probe needs. The sandboxes' users must be able to reach it (mode 0711 above). */
@@ -40,13 +45,14 @@ export interface OciOptions {
   readonly dockerConfig?: string
 }
 
-/** Docker and Podman, by the interface that both have. */
+/** Docker and Podman, by the interface that both have; and gVisor, which Docker starts. */
 export function createOciRuntime(options: OciOptions): Runtime {
   return new OciRuntime(options)
 }
 
 class OciRuntime implements Runtime {
-  readonly name: EngineName
+  readonly name: OciName
+  readonly #engineName: EngineName
   readonly #options: OciOptions
   readonly #limits: OciLimits
   readonly #agentPath: string
@@ -58,6 +64,7 @@ class OciRuntime implements Runtime {
 
   constructor(options: OciOptions) {
     this.name = options.name
+    this.#engineName = options.name === 'gvisor' ? 'docker' : options.name
     this.#options = options
     this.#limits = { ...OCI_LIMITS, ...options.limits }
     this.#agentPath = options.agentPath ?? agentBinaryPath()
@@ -66,8 +73,19 @@ class OciRuntime implements Runtime {
   probe(): Promise<Probe> {
     const { socketPath, stateDir } = this.#options
     return probeOci(
-      { name: this.name, socketPath, stateDir, agentPath: this.#agentPath },
-      { engine: () => this.#engine, launch: (spec) => this.launch(spec), capabilitiesOf },
+      {
+        name: this.name,
+        engineName: this.#engineName,
+        socketPath,
+        stateDir,
+        agentPath: this.#agentPath,
+        lacks: this.name === 'gvisor' ? GVISOR_LACKS : undefined,
+      },
+      {
+        engine: () => this.#engine,
+        launch: (spec) => this.launch(spec),
+        capabilitiesOf: (info) => capabilitiesOf(this.name, info),
+      },
     )
   }
 
@@ -78,12 +96,14 @@ class OciRuntime implements Runtime {
     // One engine refuses a path that is not there, the other makes it, on the host.
     if (!existsSync(spec.viewPath)) throw this.#error('failed', `viewPath is not there: ${spec.viewPath}`)
     await this.#removeLeftovers()
-    const lacking = unsupported(spec, capabilitiesOf(await this.#engineInfo()))
+    const info = await this.#engineInfo()
+    if (this.name === 'gvisor' && !info.runtimes.includes(RUNSC)) throw this.#error('unavailable', REGISTER_RUNSC)
+    const lacking = unsupported(spec, capabilitiesOf(this.name, info))
     if (lacking !== undefined) throw this.#error('unsupported', lacking)
     const image = await obtainImage(
       spec,
       {
-        runtime: this.name,
+        runtime: this.#engineName,
         archives: this.#options.archives ?? NO_ARCHIVES,
         dockerConfig: this.#options.dockerConfig ?? dockerConfigPath(),
       },
@@ -94,7 +114,7 @@ class OciRuntime implements Runtime {
     const place = await this.#meetingPlace(sources.socket, spec)
     try {
       signal?.throwIfAborted()
-      await this.#engine.create(name, planOci(spec, image, sources))
+      await this.#engine.create(name, planOci(spec, image, sources, this.name === 'gvisor' ? RUNSC : undefined))
       await this.#start(name)
       return await this.#meet(name, { spec, image, place, signal })
     } catch (error) {
@@ -114,7 +134,7 @@ class OciRuntime implements Runtime {
   }
 
   get #engine(): Engine {
-    this.#made ??= new Engine(this.name, this.#options.socketPath, this.#limits)
+    this.#made ??= new Engine(this.#engineName, this.#options.socketPath, this.#limits)
     return this.#made
   }
 
@@ -153,7 +173,14 @@ class OciRuntime implements Runtime {
     }: { spec: LaunchSpec; image: Image; place: MeetingPlace; signal: AbortSignal | undefined },
   ): Promise<Launched> {
     const running = await RunningContainer.meet(
-      { name, runtime: this.name, hostUid: spec.hostUid, limits: this.#limits, place, signal },
+      {
+        name,
+        runtime: this.name,
+        processUid: this.name === 'gvisor' ? GVISOR_UID : spec.hostUid,
+        limits: this.#limits,
+        place,
+        signal,
+      },
       { engine: this.#engine, remove: () => this.#remove(name) },
     )
     return {
@@ -163,7 +190,7 @@ class OciRuntime implements Runtime {
       ended: running.ended,
       pid: running.pid,
       stop: () => running.stop(),
-      stats: () => running.stats(),
+      stats: () => (this.name === 'gvisor' ? withoutProcesses(running.stats()) : running.stats()),
       oomKills: () => running.oomKills(),
     }
   }
@@ -206,15 +233,26 @@ class OciRuntime implements Runtime {
   }
 }
 
+const REGISTER_RUNSC = `${NO_RUNSC}: apt-get install runsc, put ${RUNSC_SETTINGS} into /etc/docker/daemon.json, and systemctl restart docker`
+
+/** Nobody: whom gVisor's kernel runs as on the host, whatever users it shows to those inside. */
+const GVISOR_UID = 65_534
+
+const GVISOR_LACKS = {
+  terminal: 'gVisor gives the far side of one by name only, and does not tell its end',
+  pidsLimit: 'the host sees threads of its kernel, which ends where it gets no more of them; the memory limit holds',
+}
+
 const NO_ARCHIVES: ArchivePlaces = { roots: [], maxImageBytes: 0 }
 
-function capabilitiesOf({ memoryLimit, cpuLimit, pidsLimit }: EngineInfo): Capabilities {
+function capabilitiesOf(name: OciName, { memoryLimit, cpuLimit, pidsLimit }: EngineInfo): Capabilities {
   return {
-    ...{ memoryLimit, cpuLimit, pidsLimit },
+    // The host sees threads of gVisor's kernel in the place of processes, and one that gets no more of them ends.
+    ...{ memoryLimit, cpuLimit, pidsLimit: pidsLimit && name !== 'gvisor' },
     openFilesLimit: true,
     fileSizeLimit: true,
     tmpLimit: true,
-    terminal: true,
+    terminal: name !== 'gvisor',
     image: true,
     networkOff: true,
     networkAllowList: true,
@@ -226,12 +264,18 @@ function capabilitiesOf({ memoryLimit, cpuLimit, pidsLimit }: EngineInfo): Capab
 
 function unsupported({ limits, network }: LaunchSpec, can: Capabilities): string | undefined {
   const refuse = (field: string, why: string) => `${field} cannot be had: ${why}`
-  const notKept = 'the engine does not keep it on this host'
+  const notKept = 'it is not kept here'
   if (limits.memoryBytes !== undefined && !can.memoryLimit) return refuse('limits.memoryBytes', notKept)
   if (limits.cpuQuotaUs !== undefined && !can.cpuLimit) return refuse('limits.cpuQuotaUs', notKept)
   if (limits.cpuShares !== undefined && !can.cpuLimit) return refuse('limits.cpuShares', notKept)
   if (limits.pids !== undefined && !can.pidsLimit) return refuse('limits.pids', notKept)
   return network.mode === 'full' ? refuse('network', 'containers have none of mode full yet') : undefined
+}
+
+/** Those that the host counts are none of the sandbox's. */
+async function withoutProcesses(counted: Promise<Stats>): Promise<Stats> {
+  const { pids: _, ...rest } = await counted
+  return rest
 }
 
 function messageOf(error: unknown): string {

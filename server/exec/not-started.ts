@@ -22,6 +22,12 @@ export function notStarted({ errno = '' }: AgentError, { argv, cwd }: Command['s
     case 'ELOOP':
     case 'ETXTBSY':
       return { exitCode: 126, message: `${program}: cannot be run (${errno})\n` }
+    // What only the making of a terminal can meet.
+    case 'ENOTTY':
+      throw new CroftError('UNIMPLEMENTED', 'start.terminal: the runtime of this sandbox has no terminals', {
+        field: 'start.terminal',
+        reason: 'unsupported',
+      })
     case 'E2BIG':
       throw invalid('argv', 'and env are too large together')
     case 'ENAMETOOLONG':

@@ -32,7 +32,7 @@ describe.each(['docker', 'podman'] as const)('images that %s is to fetch', (name
     if (!(await has(name, 'registry'))) return
     registry = await startRegistry()
     guarded = await startRegistry({ isPrivate: true })
-    engine = await startEngine(name, [registry.host, guarded.host])
+    engine = await startEngine(name, { registries: [registry.host, guarded.host] })
     first = await imageParts('first')
     second = await imageParts('second', { User: '1234' })
     dir = mkdtempSync(join(tmpdir(), 'croft-images-'))

@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "agent.h"
 
+#include <errno.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <string.h>
@@ -11,7 +12,10 @@
 
 static long install(const struct sock_fprog *filter, unsigned long flags)
 {
-  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW | flags, filter);
+  long result = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_SPEC_ALLOW | flags, filter);
+  /* Linux before 4.17 and gVisor do not know that flag, and slow nothing down. */
+  if (result >= 0 || errno != EINVAL || flags != 0) return result;
+  return syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, 0, filter);
 }
 
 /*
@@ -32,7 +36,7 @@ void filter_install(const struct frame *f)
   if (listener >= 0) {
     sync_listen((int)listener);
   } else {
-    /* Around us there is a listener already (a container's), and a second one is not to be had: nobody is asked. */
+    /* Around us there is a listener already (a container's), and a second one is not to be had; or gVisor: nobody is asked. */
     for (size_t i = 0; i < filter.len; i++)
       if (program[i].code == (BPF_RET | BPF_K) && program[i].k == SECCOMP_RET_USER_NOTIF)
         program[i].k = SECCOMP_RET_ALLOW;
