@@ -365,10 +365,11 @@ async function openHttp(config: Config, grpc: Grpc, tls: Tls | undefined, log: L
   return listener
 }
 
-async function openFsLayerFor({ fs }: Config, storeDir: string, log: Logger) {
+async function openFsLayerFor({ fs, limits }: Config, storeDir: string, log: Logger) {
   try {
     return await openFsLayerByDevice(fs.device, {
       storeDir,
+      syncLogBytes: limits.syncLogBytesPerSandbox,
       onLog: (level, message, fields) => log[level](fields, message),
     })
   } catch (error) {

@@ -1,7 +1,9 @@
-import type { BatchOperation, Level } from 'level'
-import type { ByteString, NodeId } from '../protocol/filesystem.ts'
+import { EIO } from '../protocol/errno.ts'
+import type { NodeId } from '../protocol/filesystem.ts'
+import type { Changes } from './changes.ts'
 import type { DeltaDirectory } from './directory.ts'
-import { IN_FILE, type Inode } from './inode.ts'
+import { IN_FILE, IN_INDEX, type Inode } from './inode.ts'
+import type { Operation } from './operations.ts'
 import {
   contentKey,
   dentryKey,
@@ -13,22 +15,16 @@ import {
   type Meta,
 } from './record.ts'
 
-export type Operation = BatchOperation<Level<Buffer, Buffer>, Buffer, Buffer>
-
 /** What a delta has in memory. */
 export interface State {
   readonly inodes: ReadonlyMap<NodeId, Inode>
   readonly directories: ReadonlyMap<NodeId, DeltaDirectory>
-}
-
-export interface Dirty {
-  readonly inodes: ReadonlySet<NodeId>
-  readonly dentries: ReadonlyMap<NodeId, ReadonlySet<ByteString>>
-  readonly contents: ReadonlySet<NodeId>
+  /** Of a small file whose contents have left memory. */
+  readContent(node: NodeId): Buffer | undefined
 }
 
 /** The records that bring the index on the disk to what is in memory. `meta` is null where it has not changed. */
-export function operationsFor(state: State, meta: Meta | null, dirty: Dirty): Operation[] {
+export function operationsFor(state: State, meta: Meta | null, dirty: Changes): Operation[] {
   const batch: Operation[] = meta === null ? [] : [{ type: 'put', key: META_KEY, value: encodeMeta(meta) }]
   for (const node of dirty.inodes) {
     const inode = state.inodes.get(node)
@@ -37,8 +33,8 @@ export function operationsFor(state: State, meta: Meta | null, dirty: Dirty): Op
   }
   for (const node of dirty.contents) {
     const inode = state.inodes.get(node)
-    if (inode?.inline == null) batch.push({ type: 'del', key: contentKey(node) })
-    else batch.push({ type: 'put', key: contentKey(node), value: inode.inline.subarray(0, inode.size) })
+    if (inode?.place !== IN_INDEX) batch.push({ type: 'del', key: contentKey(node) })
+    else batch.push({ type: 'put', key: contentKey(node), value: contentsOf(inode, state) })
   }
   for (const [parent, names] of dirty.dentries) {
     for (const name of names) {
@@ -48,6 +44,12 @@ export function operationsFor(state: State, meta: Meta | null, dirty: Dirty): Op
     }
   }
   return batch
+}
+
+function contentsOf(inode: Inode, state: State): Buffer {
+  const contents = inode.inline ?? state.readContent(inode.node)
+  if (contents === undefined || contents.length < inode.size) throw EIO
+  return contents.subarray(0, inode.size)
 }
 
 /** Of these nodes, those with contents in a file of their own. */

@@ -69,6 +69,7 @@ export class Contents {
     this.moments = new Moments({ dir: delta.dir }, { read, pathOf: (inode) => backing.pathOf(inode), files })
     delta.beforeBatch = (nodes) => syncMoved(nodes, delta.inodes, (inode) => this.sync(inode))
     delta.onFlushed = (nodes) => this.#flushed(nodes)
+    delta.onLogged = (nodes) => this.#stored(nodes)
   }
 
   /** After the delta is loaded: makes files and inodes agree, and counts what they take. */
@@ -390,13 +391,20 @@ export class Contents {
   }
 
   #flushed(nodes: ReadonlySet<NodeId>): void {
+    for (const inode of this.#stored(nodes)) if (!this.#delta.contentIsDirty(inode.node)) inode.inlineDirty = false
+    this.#small.shrink()
+  }
+
+  /** Of these nodes, those whose small contents can be found again now. */
+  #stored(nodes: ReadonlySet<NodeId>): Inode[] {
+    const found: Inode[] = []
     for (const node of nodes) {
       const inode = this.#small.get(node)
       // An unlinked file that is still open is in no index: memory is all it has.
       if (inode === undefined || this.#delta.inodes.get(node) !== inode) continue
       inode.stored = true
-      if (!this.#delta.contentIsDirty(node)) inode.inlineDirty = false
+      found.push(inode)
     }
-    this.#small.shrink()
+    return found
   }
 }

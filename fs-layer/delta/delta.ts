@@ -2,24 +2,26 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { inFiles, operationsFor } from './batch.ts'
-import { DeltaError, openingFault } from './delta-error.ts'
+import { Changes } from './changes.ts'
+import { openingFault } from './delta-error.ts'
 import type { DeltaOptions } from './delta-options.ts'
 import { DeltaDirectory } from './directory.ts'
 import type { Inherited } from './estate.ts'
+import { FlushTimers } from './flush-timers.ts'
 import { IndexFiles } from './index-files.ts'
 import type { Inode } from './inode.ts'
 import { type Journal, readJournal } from './journal.ts'
+import { BATCH_BYTES } from './limits.ts'
 import { loadRecords } from './load-records.ts'
 import { type Index, openIndex } from './open-index.ts'
-import { contentKey, type Dentry, decodeMeta, encodeMeta, FORMAT_VERSION, META_KEY, type Meta } from './record.ts'
+import { contentKey, type Dentry, encodeMeta, FORMAT_VERSION, META_KEY, type Meta } from './record.ts'
+import { readMeta, recoverIndex } from './recover-index.ts'
 import { nextNodeOf, replay } from './replay.ts'
+import { SyncLog } from './sync-log.ts'
 import { Unsaved } from './unsaved.ts'
 import { Usage } from './usage.ts'
 import { writeBatch } from './write-batch.ts'
 import { WriteState } from './write-state.ts'
-
-/** What a batch may take, with the tables that LevelDB may write because of it. */
-const BATCH_BYTES = 8 << 20
 
 /**
  * One sandbox's changes. The index (inodes and dentries) is in memory while open, so that every call of the
@@ -33,16 +35,13 @@ export class Delta implements AsyncDisposable {
   readonly inodes = new Map<NodeId, Inode>()
   readonly directories = new Map<NodeId, DeltaDirectory>()
   readonly usage = new Usage()
-  /** Goes up with every change: who has seen all up to one number need not look again while it stays. */
-  changes = 0
   #nextNode: NodeId
   /** Made when there is something to write: most sandboxes begin, and many end, without a change. */
   #index: Promise<Index> | null = null
   #opened: Index | null = null
 
-  #dirtyInodes = new Set<NodeId>()
-  #dirtyDentries = new Map<NodeId, Set<ByteString>>()
-  #dirtyContents = new Set<NodeId>()
+  /** Since the last batch. */
+  #changed = new Changes()
   readonly #journal: Journal | undefined
   /** Changed since the journal's last entry. */
   readonly #unsaved: Unsaved | undefined
@@ -50,30 +49,33 @@ export class Delta implements AsyncDisposable {
   #nextNodeDirty = false
   /** Of the last change that an inherited journal tells of. */
   inheritedReply: Buffer | null = null
-  #waiting = 0
   /** Something was written without a sync since the last one. */
   #unsynced = false
   readonly #files: IndexFiles
+  readonly #log: SyncLog
   /** The last batch, and the last one that is durable. */
   #batch = 0
   #synced = 0
   /** The last batch that was there when it was opened. */
   #loaded = 0
   readonly #state = new WriteState()
-  #timer: NodeJS.Timeout | null = null
+  readonly #timers: FlushTimers
   #running: Promise<void> = Promise.resolve()
   #queued: Promise<void> | null = null
   #syncWanted = false
   #afterDurable: (() => void)[] = []
-  #settling: NodeJS.Timeout | null = null
   /** Called with what a batch wrote: small contents may leave memory from then on. */
   onFlushed: (contents: ReadonlySet<NodeId>) => void = () => undefined
+  /** Called with small contents that are durable, and not in a batch yet. */
+  onLogged: (contents: ReadonlySet<NodeId>) => void = () => undefined
   /** What has to be on the disk before the index may say so of these nodes; null for nothing. */
   beforeBatch: (nodes: ReadonlySet<NodeId>) => Promise<unknown> | null = () => null
 
   private constructor(options: DeltaOptions) {
     this.#options = options
     this.#files = new IndexFiles(options.dir)
+    this.#log = new SyncLog(options)
+    this.#timers = new FlushTimers(options, (durable) => this.#flushInBackground(durable))
     this.#nextNode = options.baseInodes + 1
     this.#journal = options.journal
     this.#unsaved = options.journal && new Unsaved(options.journal)
@@ -85,6 +87,7 @@ export class Delta implements AsyncDisposable {
     const hasIndex = () => existsSync(join(options.dir, 'index'))
     if (options.inherited === undefined && !hasIndex()) return delta
     try {
+      if (hasIndex()) await delta.#recover()
       if (options.inherited !== undefined) await delta.#inherit(options.inherited)
       if (hasIndex()) await delta.#load()
     } catch (error) {
@@ -98,10 +101,15 @@ export class Delta implements AsyncDisposable {
     return this.#options.dir
   }
 
+  /** Goes up with every change: who has seen all up to one number need not look again while it stays. */
+  get changes(): number {
+    return this.#timers.changes
+  }
+
   /** Before any change: throws where none can be written to the disk, and has it tried again. */
   needWritable(): void {
     if (this.#state.refusal === null) return
-    this.#schedule()
+    this.#timers.changed()
     throw this.#state.refusal
   }
 
@@ -109,20 +117,20 @@ export class Delta implements AsyncDisposable {
     if (this.#unsaved !== undefined) {
       this.#unsaved.numberGiven()
       this.#nextNodeDirty = true
-      this.#schedule()
+      this.#timers.changed()
     }
     return this.#nextNode++
   }
 
   inodeChanged(inode: Inode): void {
     this.#inodeDirty(inode.node)
-    this.#schedule()
+    this.#timers.changed()
   }
 
   /** For a small file's contents in memory; `inodeChanged` is the caller's to call too. */
   contentChanged(inode: Inode): void {
     this.#contentDirty(inode.node)
-    this.#schedule()
+    this.#timers.changed()
   }
 
   add(inode: Inode): void {
@@ -135,7 +143,7 @@ export class Delta implements AsyncDisposable {
     this.inodes.delete(inode.node)
     this.#inodeDirty(inode.node)
     this.#contentDirty(inode.node)
-    this.#schedule()
+    this.#timers.changed()
   }
 
   dentry(parent: NodeId, name: ByteString): Dentry | undefined {
@@ -176,14 +184,11 @@ export class Delta implements AsyncDisposable {
   /** Runs it when the changes made so far are durable. */
   afterDurable(run: () => void): void {
     this.#afterDurable.push(run)
-    this.#settling ??= setTimeout(() => {
-      this.#settling = null
-      this.#flushInBackground(true)
-    }, this.#options.settleAfterMs)
+    this.#timers.settle()
   }
 
   contentIsDirty(node: NodeId): boolean {
-    return this.#dirtyContents.has(node)
+    return this.#changed.contents.has(node)
   }
 
   /**
@@ -191,12 +196,69 @@ export class Delta implements AsyncDisposable {
    * that tells of them.
    */
   save(reply: Buffer | null): void {
-    if (this.#journal === undefined || !this.#unsaved?.save(this, this.#meta(), reply)) return
-    if (this.#journal.isFull) this.#flushInBackground(false)
+    if (this.#unsaved?.save(this, this.#meta(), reply) && this.#journal?.isFull) this.#flushInBackground(false)
   }
 
   /** Resolves when every change made before the call is written, and with `durable` synced to the disk. */
   flush(durable: boolean): Promise<void> {
+    return durable && this.#log.isReady ? this.#log.inTurn(() => this.#append()) : this.#batched(durable)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    try {
+      await this.#log.lastTurn()
+      await this.#batched(true)
+      await this.#log.close()
+      // So that what is lost before it is known to have been durable; where that fails, it is not.
+      if (this.#batch > this.#loaded)
+        await this.#opened?.put(META_KEY, encodeMeta(this.#meta(++this.#batch))).catch(this.#options.onFlushFailed)
+    } finally {
+      this.#timers[Symbol.dispose]()
+      await this.#log.close()
+      await this.#opened?.close()
+    }
+  }
+
+  get #unsettled(): boolean {
+    return this.#unsynced || this.#afterDurable.length > 0
+  }
+
+  get #dirty(): boolean {
+    return this.#nextNodeDirty || this.#changed.count > 0
+  }
+
+  #meta(batch = this.#batch): Meta {
+    const [{ base }, nextNode, synced, log] = [this.#options, this.#nextNode, this.#synced, this.#log.name]
+    return { version: FORMAT_VERSION, base, nextNode, batch, synced, log }
+  }
+
+  #inodeDirty(node: NodeId): void {
+    this.#changed.inode(node)
+    this.#log.changes?.inode(node)
+    this.#unsaved?.inode(node)
+  }
+
+  #contentDirty(node: NodeId): void {
+    this.#changed.content(node)
+    this.#log.changes?.content(node)
+    this.#unsaved?.content(node)
+  }
+
+  #dentryChanged(parent: NodeId, name: ByteString): void {
+    this.#changed.dentry(parent, name)
+    this.#log.changes?.dentry(parent, name)
+    this.#unsaved?.dentry(parent, name)
+    this.#timers.changed()
+  }
+
+  /** The records stay dirty when it fails, so whoever must know hears of it at the next fsync. */
+  #flushInBackground(durable: boolean): void {
+    // Told to the log: see `flush`.
+    this.flush(durable).catch(() => undefined)
+  }
+
+  /** By a batch to LevelDB. */
+  #batched(durable: boolean): Promise<void> {
     if (!this.#dirty && !(durable && this.#unsettled)) return this.#running
     this.#syncWanted ||= durable
     this.#queued ??= this.#running
@@ -213,115 +275,67 @@ export class Delta implements AsyncDisposable {
     return this.#queued
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    try {
-      await this.flush(true)
-      // So that what is lost before it is known to have been durable; where that fails, it is not.
-      if (this.#batch > this.#loaded)
-        await this.#opened?.put(META_KEY, encodeMeta(this.#meta(++this.#batch))).catch(this.#options.onFlushFailed)
-    } finally {
-      for (const timer of [this.#timer, this.#settling]) if (timer !== null) clearTimeout(timer)
-      await this.#opened?.close()
-    }
-  }
-
-  get #unsettled(): boolean {
-    return this.#unsynced || this.#afterDurable.length > 0
-  }
-
-  get #dirty(): boolean {
-    return this.#nextNodeDirty || this.#dirtyInodes.size + this.#dirtyDentries.size + this.#dirtyContents.size > 0
-  }
-
-  #meta(batch = this.#batch): Meta {
-    const [{ base }, nextNode, synced] = [this.#options, this.#nextNode, this.#synced]
-    return { version: FORMAT_VERSION, base, nextNode, batch, synced }
-  }
-
-  #inodeDirty(node: NodeId): void {
-    this.#dirtyInodes.add(node)
-    this.#unsaved?.inode(node)
-  }
-
-  #contentDirty(node: NodeId): void {
-    this.#dirtyContents.add(node)
-    this.#unsaved?.content(node)
-  }
-
-  #dentryChanged(parent: NodeId, name: ByteString): void {
-    let names = this.#dirtyDentries.get(parent)
-    if (names === undefined) {
-      names = new Set()
-      this.#dirtyDentries.set(parent, names)
-    }
-    names.add(name)
-    this.#unsaved?.dentry(parent, name)
-    this.#schedule()
-  }
-
-  #schedule(): void {
-    this.changes++
-    this.#waiting++
-    if (this.#waiting >= this.#options.flushAtRecords) {
-      this.#waiting = 0
-      this.#flushInBackground(false)
-      return
-    }
-    this.#timer ??= setTimeout(() => {
-      this.#timer = null
-      this.#flushInBackground(false)
-    }, this.#options.flushAfterMs)
-  }
-
-  /** The records stay dirty when it fails, so whoever must know hears of it at the next fsync. */
-  #flushInBackground(durable: boolean): void {
-    // Told to the log: see `flush`.
-    this.flush(durable).catch(() => undefined)
-  }
-
   async #write(): Promise<void> {
     const durable = this.#syncWanted
     this.#syncWanted = false
+    this.#log.forgetIfMany()
     this.#options.room.take(BATCH_BYTES)
     const index = await this.#writable()
-    for (let safe = this.beforeBatch(this.#dirtyInodes); safe !== null; safe = this.beforeBatch(this.#dirtyInodes)) {
-      await safe
-    }
+    const unsafe = () => this.beforeBatch(this.#changed.inodes)
+    for (let safe = unsafe(); safe !== null; safe = unsafe()) await safe
     // From here to the call of batch() nothing waits: the records are one moment's.
     this.save(null)
     const mark = this.#journal?.mark() ?? 0
-    const inodes = this.#dirtyInodes
-    const dentries = this.#dirtyDentries
-    const contents = this.#dirtyContents
+    const changed = this.#changed
     if (!this.#dirty && !(durable && this.#unsettled)) return
     this.#nextNodeDirty = false
-    this.#dirtyInodes = new Set()
-    this.#dirtyDentries = new Map()
-    this.#dirtyContents = new Set()
+    this.#changed = new Changes()
     const after = durable ? this.#afterDurable.splice(0) : []
-    this.#waiting = 0
-    const batch = operationsFor(this, this.#meta(++this.#batch), { inodes, dentries, contents })
-    const found = inFiles(this, inodes)
+    this.#timers.taken()
+    const number = ++this.#batch
+    const batch = operationsFor(this, this.#meta(), changed)
+    const found = inFiles(this, changed.inodes)
     this.#unsynced = true
+    if (durable) this.#log.batchBegins()
     try {
       await writeBatch(index, batch, { sync: durable })
       if (durable) await this.#files.sync()
     } catch (error) {
+      if (durable) this.#log.batchEnds(number, false)
       this.#afterDurable.unshift(...after)
       this.#nextNodeDirty = true
-      for (const node of inodes) this.#dirtyInodes.add(node)
-      for (const node of contents) this.#dirtyContents.add(node)
-      for (const [parent, names] of dentries) for (const name of names) this.#dentryChanged(parent, name)
+      this.#changed.addAll(changed)
+      if (changed.dentries.size > 0) this.#timers.changed()
       throw this.#state.failed(error)
     }
     this.#state.succeeded()
     if (durable) {
       this.#unsynced = false
-      this.#synced = this.#batch
+      this.#synced = number
       for (const inode of found) inode.foundInFile = true
+      this.#log.batchEnds(number, true)
     }
     this.#journal?.release(mark)
-    this.onFlushed(contents)
+    this.onFlushed(changed.contents)
+    for (const run of after) run()
+  }
+
+  /** To the log. Where that is full, or fails, all goes to LevelDB, to be synced there. */
+  async #append(): Promise<void> {
+    const unsafe = () => this.beforeBatch(this.#log.changes?.inodes ?? new Set())
+    for (let safe = unsafe(); safe !== null; safe = unsafe()) await safe
+    // From here to the call of append() nothing waits: see `#write`.
+    const changed = this.#log.changes
+    if (!this.#log.isReady || changed === null) return this.#batched(true)
+    const records = changed.count === 0 ? [] : operationsFor(this, this.#meta(this.#batch + 1), changed)
+    const found = inFiles(this, changed.inodes)
+    const after = this.#afterDurable.splice(0)
+    if (records.length > 0 && !(await this.#log.append(this.#batch + 1, records, () => this.#batch++))) {
+      this.#afterDurable.unshift(...after)
+      return this.#batched(true)
+    }
+    for (const inode of found) inode.foundInFile = true
+    this.onLogged(changed.contents)
     for (const run of after) run()
   }
 
@@ -354,9 +368,18 @@ export class Delta implements AsyncDisposable {
   }
 
   async #openIndex(): Promise<Index> {
-    const { dir, onCutOff } = this.#options
-    this.#opened = await openIndex(dir, onCutOff)
-    return this.#opened
+    const { index, cut } = await openIndex(this.#options.dir)
+    this.#opened = index
+    if (cut !== null) this.#options.onCutOff(cut)
+    return index
+  }
+
+  /** The index is as the last sync left it, or newer. */
+  async #recover(): Promise<void> {
+    const { index, cut } = await openIndex(this.#options.dir)
+    this.#opened = index
+    this.#index = Promise.resolve(index)
+    await recoverIndex(index, cut, this.#options)
   }
 
   /** The index is as the thread that died had it in memory. */
@@ -365,34 +388,24 @@ export class Delta implements AsyncDisposable {
     this.inheritedReply = reply
     this.#nextNode = Math.max(this.#nextNode, nextNodeOf(operations))
     if (operations.length === 0) return
-    const index = await this.#open()
-    const last = index.getSync(META_KEY)
-    if (last !== undefined) this.#checkMeta(last)
+    const index = await this.#checked()
     await replay(operations, this.#meta(++this.#batch), { dir: this.#options.dir, index })
     await this.#files.sync()
   }
 
   async #load(): Promise<void> {
-    const index = await this.#open()
-    // Before the others, which another version may have in another form.
-    const meta = index.getSync(META_KEY)
-    if (meta !== undefined) this.#checkMeta(meta)
+    const index = await this.#checked()
     await loadRecords(index, this, this.#options)
-    for (const inode of this.inodes.values()) {
-      // It had lost its last name and was open when the last server died.
-      if (inode.entry === null && inode.nlink === 0 && inode.parent === 0) this.drop(inode)
-      else this.usage.inodes += (inode.entry === null ? 1 : 0) + Math.max(0, inode.nlink - 1)
-    }
+    for (const inode of this.inodes.values()) if (!this.usage.loaded(inode)) this.drop(inode)
   }
 
-  #checkMeta(value: Buffer): void {
-    const meta = decodeMeta(value)
-    if (meta.base !== this.#options.base) {
-      const bases = `made over base ${meta.base}, opened over ${this.#options.base}`
-      throw new DeltaError('base', `${this.#options.dir}: ${bases}`)
-    }
-    this.#nextNode = Math.max(this.#nextNode, meta.nextNode)
+  /** With what is read before all else taken from it. */
+  async #checked(): Promise<Index> {
+    const index = await this.#open()
+    const meta = readMeta(index, this.#options)
+    this.#nextNode = Math.max(this.#nextNode, meta?.nextNode ?? 0)
     // What is there now is on the disk before anything is added to it: see `#openIndex`.
-    this.#batch = this.#synced = this.#loaded = meta.batch
+    if (meta !== undefined) this.#batch = this.#synced = this.#loaded = meta.batch
+    return index
   }
 }

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type { Operation } from './batch.ts'
 import { Journal, readJournal } from './journal.ts'
 import { JournalMemory } from './journal-memory.ts'
 import { JOURNAL_FULL_BYTES, JOURNAL_PIECE_BYTES, JOURNAL_SPARE_PIECES_MAX } from './limits.ts'
+import type { Operation } from './operations.ts'
 
 const put = (key: string, value: Buffer): Operation => ({ type: 'put', key: Buffer.from(key), value })
 const del = (key: string): Operation => ({ type: 'del', key: Buffer.from(key) })

@@ -1,7 +1,14 @@
-import type { Operation } from './batch.ts'
 import type { Estate, Inherited } from './estate.ts'
 import type { JournalMemory } from './journal-memory.ts'
 import { JOURNAL_FULL_BYTES, JOURNAL_PIECE_BYTES } from './limits.ts'
+import {
+  LastOfEachKey,
+  OPERATION_HEADER_BYTES,
+  type Operation,
+  operationAt,
+  operationBytes,
+  putOperation,
+} from './operations.ts'
 
 /**
  * The changes of a delta that have been answered and are not in LevelDB yet, in memory that outlives the thread: what
@@ -12,7 +19,7 @@ import { JOURNAL_FULL_BYTES, JOURNAL_PIECE_BYTES } from './limits.ts'
  * of an entry or nothing.
  *
  *   piece:  u32 end of the entries in bytes (0: none), u32 reserved, entries; pieces follow each other by their number
- *   entry:  records: u32 key length, u32 value length + 1 (0: deleted), key, value; a reply: u32 REPLY, u32 length, bytes
+ *   entry:  operations (`operations.ts`); a reply: u32 REPLY, u32 length, bytes
  */
 export class Journal {
   readonly #estate: Estate
@@ -30,8 +37,8 @@ export class Journal {
 
   /** `reply` is copied. */
   add(operations: readonly Operation[], reply: Buffer | null): void {
-    let bytes = reply === null ? 0 : ENTRY_HEADER_BYTES + reply.length
-    for (const operation of operations) bytes += bytesOf(operation)
+    let bytes = reply === null ? 0 : OPERATION_HEADER_BYTES + reply.length
+    for (const operation of operations) bytes += operationBytes(operation)
     const piece = this.#pieceFor(bytes)
     let at = piece.end
     for (const operation of operations) at = putOperation(piece.bytes, at, operation)
@@ -91,29 +98,24 @@ export interface Recovered {
 
 /** What a thread that has died left in its journal. Throws where that is no journal. */
 export function readJournal(inherited: Inherited): Recovered {
-  const byKey = new Map<string, Operation>()
+  const records = new LastOfEachKey()
   let reply: Buffer | null = null
   for (const [, memory] of [...inherited].sort(([a], [b]) => a - b)) {
     const bytes = Buffer.from(memory)
     const end = bytes.readUInt32LE(0)
     for (let at = PIECE_HEADER_BYTES; at < end; ) {
-      const keyLength = bytes.readUInt32LE(at)
-      const length = bytes.readUInt32LE(at + 4)
-      at += ENTRY_HEADER_BYTES
-      if (keyLength === REPLY) {
-        reply = Buffer.from(bytes.subarray(at, at + length))
-        at += length
+      if (bytes.readUInt32LE(at) === REPLY) {
+        const from = at + OPERATION_HEADER_BYTES
+        at = from + bytes.readUInt32LE(at + 4)
+        reply = Buffer.from(bytes.subarray(from, at))
         continue
       }
-      const key = Buffer.from(bytes.subarray(at, at + keyLength))
-      at += keyLength
-      const text = key.toString('latin1')
-      if (length === 0) byKey.set(text, { type: 'del', key })
-      else byKey.set(text, { type: 'put', key, value: Buffer.from(bytes.subarray(at, at + length - 1)) })
-      at += Math.max(0, length - 1)
+      const read = operationAt(bytes, at)
+      records.add(read.operation)
+      at = read.end
     }
   }
-  return { operations: [...byKey.values()], reply }
+  return { operations: records.operations, reply }
 }
 
 interface Piece {
@@ -126,25 +128,11 @@ interface Piece {
 }
 
 const PIECE_HEADER_BYTES = 8
-const ENTRY_HEADER_BYTES = 8
 /** In place of a key's length. */
 const REPLY = 0xffffffff
-
-function bytesOf(operation: Operation): number {
-  return ENTRY_HEADER_BYTES + operation.key.length + (operation.type === 'put' ? operation.value.length : 0)
-}
-
-function putOperation(into: Buffer, at: number, operation: Operation): number {
-  into.writeUInt32LE(operation.key.length, at)
-  into.writeUInt32LE(operation.type === 'put' ? operation.value.length + 1 : 0, at + 4)
-  let end = at + ENTRY_HEADER_BYTES
-  end += operation.key.copy(into, end)
-  if (operation.type === 'put') end += operation.value.copy(into, end)
-  return end
-}
 
 function putReply(into: Buffer, at: number, reply: Buffer): number {
   into.writeUInt32LE(REPLY, at)
   into.writeUInt32LE(reply.length, at + 4)
-  return at + ENTRY_HEADER_BYTES + reply.copy(into, at + ENTRY_HEADER_BYTES)
+  return at + OPERATION_HEADER_BYTES + reply.copy(into, at + OPERATION_HEADER_BYTES)
 }

@@ -38,6 +38,9 @@ export const LINKS_MAX = 65000
 /** Bytes. Left free on the disk of a delta; a sandbox that would take them is told ENOSPC. */
 export const DISK_RESERVE_BYTES = 16 * 1024 * 1024
 
+/** Bytes. What a batch may take, with the tables that LevelDB may write because of it. */
+export const BATCH_BYTES = 8 * 1024 * 1024
+
 /** Bytes of one piece of a journal. */
 export const JOURNAL_PIECE_BYTES = 1024 * 1024
 
@@ -46,3 +49,13 @@ export const JOURNAL_SPARE_PIECES_MAX = 32
 
 /** Bytes. A journal that has become so long is written to LevelDB before its time. */
 export const JOURNAL_FULL_BYTES = 32 * 1024 * 1024
+
+/**
+ * Bytes of the log of syncs of one delta that has some; each 4 KiB is a sync of little, and the next after it is full takes
+ * about three times as long.
+ */
+export const SYNC_LOG_BYTES = 1024 * 1024
+/** What the log is worth begins with a sync or two more: most sandboxes sync nothing. */
+export const LOG_AFTER_SYNCS = 2
+/** Records of more changes than this go to LevelDB at once. */
+export const LOG_CHANGES_MAX = 4096

@@ -11,6 +11,8 @@ export interface CutOff {
   readonly log: string
   readonly offset: number
   readonly batches: number
+  /** The number of the last of them, 0 where they have none. */
+  readonly lastBatch: number
 }
 
 /**
@@ -34,7 +36,8 @@ export function mendIndex(index: string): CutOff | null {
     throw new DeltaError('damaged', `${at}: changes that were durable are lost there, later ones are not. ${REMEDY}`)
   }
   cutOff(index, tear)
-  return { log: tear.log, offset: tear.offset, batches: tear.after.length }
+  const lastBatch = Math.max(0, ...tear.after.map((head) => metaOf(head)?.batch ?? 0))
+  return { log: tear.log, offset: tear.offset, batches: tear.after.length, lastBatch }
 }
 
 function lostDurable({ before, after }: Tear): boolean {

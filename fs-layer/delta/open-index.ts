@@ -6,11 +6,10 @@ import { type CutOff, mendIndex } from './mend-index.ts'
 export type Index = Level<Buffer, Buffer>
 
 /** Opens the LevelDB of a delta, making it where there is none. */
-export async function openIndex(dir: string, onCutOff: (cut: CutOff) => void): Promise<Index> {
+export async function openIndex(dir: string): Promise<{ index: Index; cut: CutOff | null }> {
   makeDirectory(dir)
   const path = join(dir, 'index')
   const cut = mendIndex(path)
-  if (cut !== null) onCutOff(cut)
   const index: Index = new Level(path, {
     keyEncoding: 'buffer',
     valueEncoding: 'buffer',
@@ -20,5 +19,5 @@ export async function openIndex(dir: string, onCutOff: (cut: CutOff) => void): P
     maxOpenFiles: 32,
   })
   await index.open()
-  return index
+  return { index, cut }
 }

@@ -11,8 +11,11 @@ import { IN_INDEX, Inode, type Place } from './inode.ts'
  *   d <parent u64> <name> dentry
  *   c <node u64>          contents of a small file
  */
-export const FORMAT_VERSION = 2
-/** 1 had no birth times; its records are read as they are and written anew when they change. */
+export const FORMAT_VERSION = 3
+/**
+ * 1 had no birth times; its records are read as they are and written anew when they change. 2 had no log of syncs beside
+ * the index.
+ */
 const OLDEST_VERSION = 1
 
 const INODE = 0x69
@@ -42,6 +45,8 @@ export interface Meta {
   readonly batch: number
   /** Batches up to this one were durable by then. */
   readonly synced: number
+  /** The log of syncs that may have later changes; '' for none. */
+  readonly log: string
 }
 
 export type Key =
@@ -91,7 +96,7 @@ export function decodeMeta(value: Buffer): Meta {
     const versions = `format ${meta.version}, this Croft reads ${OLDEST_VERSION} to ${FORMAT_VERSION}`
     throw new DeltaError('format', `The delta was written by another version of Croft (${versions}); use that version`)
   }
-  return { ...meta, batch: meta.batch ?? 0, synced: meta.synced ?? 0 }
+  return { ...meta, batch: meta.batch ?? 0, synced: meta.synced ?? 0, log: meta.log ?? '' }
 }
 
 export function encodeDentry(dentry: Dentry): Buffer {

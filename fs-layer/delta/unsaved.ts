@@ -1,14 +1,13 @@
 import type { ByteString, NodeId } from '../protocol/filesystem.ts'
 import { operationsFor, type State } from './batch.ts'
+import { Changes } from './changes.ts'
 import type { Journal } from './journal.ts'
 import type { Meta } from './record.ts'
 
 /** What has changed since the last entry of a journal. */
 export class Unsaved {
   readonly #journal: Journal
-  #inodes = new Set<NodeId>()
-  #dentries = new Map<NodeId, Set<ByteString>>()
-  #contents = new Set<NodeId>()
+  #changes = new Changes()
   #meta = false
 
   constructor(journal: Journal) {
@@ -16,17 +15,15 @@ export class Unsaved {
   }
 
   inode(node: NodeId): void {
-    this.#inodes.add(node)
+    this.#changes.inode(node)
   }
 
   content(node: NodeId): void {
-    this.#contents.add(node)
+    this.#changes.content(node)
   }
 
   dentry(parent: NodeId, name: ByteString): void {
-    const names = this.#dentries.get(parent)
-    if (names === undefined) this.#dentries.set(parent, new Set([name]))
-    else names.add(name)
+    this.#changes.dentry(parent, name)
   }
 
   /** A node's number, to a file that may never have a name: no other may get it. */
@@ -36,15 +33,13 @@ export class Unsaved {
 
   /** False: nothing has changed. */
   save(state: State, meta: Meta, reply: Buffer | null): boolean {
-    const [inodes, dentries, contents] = [this.#inodes, this.#dentries, this.#contents]
+    const changes = this.#changes
     // The last number given out tells of those before it, where its inode is in the entry.
-    const needsMeta = this.#meta && !inodes.has(meta.nextNode - 1)
-    if (!needsMeta && inodes.size + dentries.size + contents.size === 0) return false
-    this.#journal.add(operationsFor(state, needsMeta ? meta : null, { inodes, dentries, contents }), reply)
+    const needsMeta = this.#meta && !changes.inodes.has(meta.nextNode - 1)
+    if (!needsMeta && changes.count === 0) return false
+    this.#journal.add(operationsFor(state, needsMeta ? meta : null, changes), reply)
     this.#meta = false
-    this.#inodes = new Set()
-    this.#dentries = new Map()
-    this.#contents = new Set()
+    this.#changes = new Changes()
     return true
   }
 }

@@ -28,6 +28,13 @@ export class Usage {
     this.inodes++
   }
 
+  /** False: it takes nothing, for it had lost its last name and was open when the last server died. */
+  loaded(inode: Inode): boolean {
+    if (inode.entry === null && inode.nlink === 0 && inode.parent === 0) return false
+    this.inodes += (inode.entry === null ? 1 : 0) + Math.max(0, inode.nlink - 1)
+    return true
+  }
+
   giveInodes(count: number): void {
     this.inodes -= count
   }

@@ -1,5 +1,5 @@
-import type { Operation } from './batch.ts'
 import type { Index } from './open-index.ts'
+import type { Operation } from './operations.ts'
 
 /**
  * Writes all of them or none. They are handed to LevelDB one by one: a third of the processor time of an array of them,

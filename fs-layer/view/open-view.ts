@@ -54,6 +54,8 @@ export interface OpenViewOptions {
   readonly statfs: () => Statfs
   /** Default true. False leaves the trail and the events empty: to measure what they cost. */
   readonly observed?: boolean
+  /** Of the delta's log of syncs. Default: none. */
+  readonly syncLogBytes?: number
   /** Of the thread that had this view open and died. */
   readonly left?: ViewRemains | undefined
 }
@@ -147,6 +149,9 @@ export class OpenView implements AsyncDisposable {
       onCutOff: (cut) =>
         log('warn', 'changes that were not durable are lost after a crash', { view: options.name, ...cut }),
       onFlushFailed: failed,
+      syncLogBytes: options.syncLogBytes ?? 0,
+      onSyncLogFailed: (error) =>
+        log('warn', 'syncs of a sandbox are slower until it is started again', { view: options.name, error }),
       journal: estates && journalIn(estates, left?.journal ?? new Map()),
       inherited: left?.journal,
     }).catch((error: unknown) => {

@@ -32,6 +32,8 @@ export interface FsLayerOptions {
   readonly deathsMax?: number
   /** How long the thread may say nothing while a call waits. Default `SILENCE_MAX_MS`. */
   readonly silenceMaxMs?: number
+  /** What the file takes in which a delta with many syncs keeps those (ADR 35). Default `SYNC_LOG_BYTES`, 0: none is made. */
+  readonly syncLogBytes?: number | undefined
   /** One line for the log of the server. */
   readonly onLog?: (level: 'info' | 'warn' | 'error', message: string, fields: Record<string, unknown>) => void
 }

@@ -26,9 +26,9 @@ export async function openFsLayer(options: FsLayerOptions): Promise<FsLayer> {
 export async function openFsLayerHere(options: FsLayerOptions): Promise<FsLayer> {
   const { Session } = await import('./session.ts')
   const idleLatencyRequest = openIdleLatencyRequest()
-  const { storeDir, onLog } = options
+  const { storeDir, syncLogBytes, onLog } = options
   const log: Log = (level, message, fields) => onLog?.(level, message, plainFields(fields))
-  const session = await Session.open({ storeDir, idleLatencyRequest }, { log })
+  const session = await Session.open({ storeDir, syncLogBytes, idleLatencyRequest }, { log })
   const here = { hasEnded: false, call: async <T>(call: Call) => (await session.answer(call)) as T }
   const never = new Promise<never>(() => undefined)
   return layerOver({

@@ -1,7 +1,7 @@
 import { statfsSync } from 'node:fs'
 import type { Estate } from '../delta/estate.ts'
 import { JournalMemory } from '../delta/journal-memory.ts'
-import { OPEN_FILES_MAX } from '../delta/limits.ts'
+import { OPEN_FILES_MAX, SYNC_LOG_BYTES } from '../delta/limits.ts'
 import { OpenFiles } from '../delta/open-files.ts'
 import type { Device, DeviceName } from '../device/device.ts'
 import type { Custody } from '../device/kernel/custody.ts'
@@ -28,6 +28,8 @@ const CHUNK_ITEMS = 512
 
 export interface SessionOptions {
   readonly storeDir: string
+  /** Default: `SYNC_LOG_BYTES`. */
+  readonly syncLogBytes?: number | undefined
   /** Whoever opened it closes it after the session. */
   readonly idleLatencyRequest: IdleLatencyRequest | null
 }
@@ -47,6 +49,7 @@ export interface Heir {
 export class Session {
   readonly #store: StoreReader
   readonly #storeDir: string
+  readonly #syncLogBytes: number
   readonly #log: Log
   readonly #heir: Heir | undefined
   readonly #journalMemory = new JournalMemory()
@@ -59,11 +62,12 @@ export class Session {
   #nextStream = 1
 
   private constructor(
-    { storeDir, idleLatencyRequest }: SessionOptions,
+    { storeDir, syncLogBytes = SYNC_LOG_BYTES, idleLatencyRequest }: SessionOptions,
     store: StoreReader,
     { log, heir }: SessionDependencies,
   ) {
     this.#storeDir = storeDir
+    this.#syncLogBytes = syncLogBytes
     this.#store = store
     this.#log = log
     this.#heir = heir
@@ -168,6 +172,7 @@ export class Session {
         bandwidth: call.bandwidth ?? {},
         statfs: () => diskOf(this.#storeDir),
         left: call.left,
+        syncLogBytes: this.#syncLogBytes,
       },
       { store: this.#store, files: this.#files, log: this.#log, estates: this.#estatesOf(call.view) },
     )

@@ -113,9 +113,9 @@ export class Supervisor {
   }
 
   async #start(): Promise<Thread> {
-    const { storeDir, heapMaxMiB, silenceMaxMs = SILENCE_MAX_MS } = this.#options
+    const { storeDir, heapMaxMiB, syncLogBytes, silenceMaxMs = SILENCE_MAX_MS } = this.#options
     const thread = new Thread(
-      { storeDir, heapMaxMiB, silenceMaxMs },
+      { storeDir, heapMaxMiB, syncLogBytes, silenceMaxMs },
       {
         log: (level, message, fields) => this.#options.onLog?.(level, message, fields),
         errand: (from, errand) => this.#run(from, errand),

@@ -12,6 +12,7 @@ export interface ThreadOptions {
   readonly storeDir: string
   /** What its JavaScript may take. Default: Node's. */
   readonly heapMaxMiB?: number | undefined
+  readonly syncLogBytes?: number | undefined
   readonly silenceMaxMs: number
 }
 
@@ -42,10 +43,10 @@ export class Thread {
   readonly #watch: Watch
   readonly ready: Promise<void>
 
-  constructor({ storeDir, heapMaxMiB, silenceMaxMs }: ThreadOptions, listener: ThreadListener) {
+  constructor({ storeDir, heapMaxMiB, syncLogBytes, silenceMaxMs }: ThreadOptions, listener: ThreadListener) {
     // This thread's, so that it is closed however that one ends.
     const idleLatencyRequest = openIdleLatencyRequest()
-    const workerData: SessionOptions = { storeDir, idleLatencyRequest }
+    const workerData: SessionOptions = { storeDir, syncLogBytes, idleLatencyRequest }
     this.#worker = new Worker(compiledEntry(), {
       workerData,
       name: 'croft-fs',

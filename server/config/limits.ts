@@ -26,6 +26,9 @@ export const MAX_TIMER_MS = 2 ** 31 - 1
 /** Less, and one request of a MiB would be a minute of silence. */
 export const BANDWIDTH: Range = { least: 64 * KiB, most: Number.MAX_SAFE_INTEGER }
 
+/** Less holds not even one sync of a few small files; more is only read the longer after a crash. */
+const SYNC_LOG: Range = { least: 64 * KiB, most: 64 * MiB }
+
 /** Of the machine's memory, for one sandbox: the rest is the server's and the host's. */
 const MEMORY_SHARE = 0.75
 
@@ -184,6 +187,12 @@ export const limitsSchema = z.strictObject({
   /** Inodes of its own that a sandbox may have, likewise. Each takes about half a KiB of the server's memory. */
   inodesPerSandbox: count(1_000_000),
   maxInodesPerSandbox: count(4_000_000),
+
+  /**
+   * The file in which a sandbox that syncs often keeps its syncs, in whole blocks of 4 KiB; it is made at the third. What
+   * does not fit there goes to LevelDB, some three times as slowly. 0: none. Not counted as the sandbox's.
+   */
+  syncLogBytesPerSandbox: ranged(SYNC_LOG, MiB),
 
   /** Calls of `WatchStats` at one time on one sandbox, and how often they may ask to be told. */
   maxStatsWatchesPerSandbox: count(16),

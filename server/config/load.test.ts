@@ -102,6 +102,8 @@ describe('settings that cannot be', () => {
     ],
     ['a quota that no kernel takes', 'limits: { maxCpuQuotaUsPerSandbox: 999 }', /`limits.maxCpuQuotaUsPerSandbox`/],
     ['a bandwidth of silence', 'limits: { maxReadBytesPerSecond: 65535 }', /`limits.maxReadBytesPerSecond`/],
+    ['a log of syncs that holds none', 'limits: { syncLogBytesPerSandbox: 65535 }', /`limits.syncLogBytesPerSandbox`/],
+    ['one of more than is of use', 'limits: { syncLogBytesPerSandbox: 67108865 }', /`limits.syncLogBytesPerSandbox`/],
     ['host users that end before they begin', 'hostUids: { first: 2000, last: 1999 }', /`hostUids.last`/],
     ['host users that are system users', 'hostUids: { first: 10, last: 1999 }', /`hostUids.first`/],
     ['a network that there is not', 'network: some', /`network`/],
@@ -120,9 +122,19 @@ describe('settings that cannot be', () => {
   })
 
   it('the least that a sandbox can live with is taken, and 0, which is no limit', () => {
-    const limits = { memoryBytesPerSandbox: 16_777_216, maxCpuQuotaUsPerSandbox: 1_000, maxReadBytesPerSecond: 65_536 }
+    const limits = {
+      memoryBytesPerSandbox: 16_777_216,
+      maxCpuQuotaUsPerSandbox: 1_000,
+      maxReadBytesPerSecond: 65_536,
+      syncLogBytesPerSandbox: 65_536,
+    }
     expect(loadConfig({ uid: 0, env: {}, flags: { limits } }).limits).toMatchObject(limits)
-    const none = { memoryBytesPerSandbox: 0, processesPerSandbox: 0, maxTmpBytesPerSandbox: 0 }
+    const none = {
+      memoryBytesPerSandbox: 0,
+      processesPerSandbox: 0,
+      maxTmpBytesPerSandbox: 0,
+      syncLogBytesPerSandbox: 0,
+    }
     expect(loadConfig({ uid: 0, env: {}, flags: { limits: none } }).limits).toMatchObject(none)
   })
 

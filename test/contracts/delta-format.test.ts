@@ -16,7 +16,7 @@ const [SMALL, LARGE, FOLDER, LINK, NEXT] = [4, 5, 6, 7, 8]
 const LARGE_TEXT = 'large '.repeat(5000)
 
 describe('a delta that was written in format 1', () => {
-  it('is read as it is, and is of format 2 from its first change on, with all that it had', async () => {
+  it('is read as it is, and is of format 3 from its first change on, with all that it had', async () => {
     const base = fs.mkdtempSync(join(tmpdir(), 'croft-base-'))
     try {
       fs.writeFileSync(join(base, 'a'), 'base a')
@@ -28,7 +28,7 @@ describe('a delta that was written in format 1', () => {
       check(mounted)
       await mounted.remount(async () => expect(await versionOf(mounted)).toBe(1))
       fs.writeFileSync(join(mounted.path, 'folder', 'new'), 'new')
-      await mounted.remount(async () => expect(await versionOf(mounted)).toBe(2))
+      await mounted.remount(async () => expect(await versionOf(mounted)).toBe(3))
       check(mounted)
       expect(fs.readFileSync(join(mounted.path, 'folder', 'new'), 'utf8')).toBe('new')
       expect(fs.statSync(join(mounted.path, 'folder', 'new')).ino).toBe(toldNumbers(mounted.base).tell(NEXT))
@@ -46,13 +46,13 @@ it('a delta of a later format is refused, whatever its records look like, and th
   const later = mounted.remount(() =>
     changeIndex(mounted, async (index) => {
       meta = (await index.get(Buffer.from('m'))) ?? meta
-      const newer = { ...JSON.parse(meta.toString()), version: 3 }
+      const newer = { ...JSON.parse(meta.toString()), version: 4 }
       await index.put(Buffer.from('m'), Buffer.from(JSON.stringify(newer)))
       await index.put(Buffer.from('a key of a later kind'), Buffer.alloc(3))
     }),
   )
   await expect(later).rejects.toMatchObject({ name: 'EIO' })
-  expect(mounted.log.join()).toContain('format 3, this Croft reads 1 to 2')
+  expect(mounted.log.join()).toContain('format 4, this Croft reads 1 to 3')
   await mounted.remount(() =>
     changeIndex(mounted, async (index) => {
       await index.put(Buffer.from('m'), meta)

@@ -11,9 +11,12 @@ const FILES = 12
 
 beforeEach((context) => needs(context, 'root', 'fuse'))
 
-describe('a log of a delta', () => {
+/** What is lost of the index is not in a log of syncs either. */
+const INDEX_ALONE = { layer: { syncLogBytes: 0 } }
+
+describe('a log of the index of a delta', () => {
   it('that ends too early has all that came before', async () => {
-    await using mounted = await mountedView()
+    await using mounted = await mountedView(INDEX_ALONE)
     const sizes: number[] = []
     for (let n = 0; n < FILES; n++) {
       writeSynced(join(mounted.path, `f${n}`), textOf(n))
@@ -28,7 +31,7 @@ describe('a log of a delta', () => {
   })
 
   it('that lacks what nobody was told is durable ends there, and the log of the server says so', async () => {
-    await using mounted = await mountedView()
+    await using mounted = await mountedView(INDEX_ALONE)
     writeSynced(join(mounted.path, 'f0'), textOf(0))
     const sizes = [fs.statSync(newestLog(mounted)).size]
     for (let n = 1; n < FILES; n++) {
@@ -54,7 +57,7 @@ describe('a log of a delta', () => {
   })
 
   it('that lacks what was durable is left alone, and the sandbox does not start', async () => {
-    await using mounted = await mountedView()
+    await using mounted = await mountedView(INDEX_ALONE)
     let middle = 0
     for (let n = 0; n < FILES; n++) {
       writeSynced(join(mounted.path, `f${n}`), textOf(n))

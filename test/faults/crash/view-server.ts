@@ -17,6 +17,8 @@ async function serve(dir: string): Promise<void> {
   await Store.open({ dir: join(dir, 'store') })
   const layer = await openFsLayer({
     storeDir: join(dir, 'store'),
+    // Full every few syncs, so that crashes find it at every stage.
+    syncLogBytes: 64 * 1024,
     onLog: (level, message, fields) => {
       if (level !== 'info') process.stderr.write(`${level}: ${message} ${JSON.stringify(fields)}\n`)
     },
