@@ -3,11 +3,11 @@ import type { Readable } from 'node:stream'
 import { json, text } from 'node:stream/consumers'
 import Docker, { type ContainerCreateOptions } from 'dockerode'
 import { type ImageProgress, RuntimeError } from '../contract/runtime.ts'
-import type { RegistryCredentials } from './credentials.ts'
 import { followFetch } from './fetch-progress.ts'
 import type { InspectedImage } from './image.ts'
 import type { OciLimits } from './limits.ts'
 import { INSTANCE_LABEL, SANDBOX_LABEL } from './plan.ts'
+import type { RegistryCredentials } from './registry-login.ts'
 
 export type EngineName = 'docker' | 'podman'
 

@@ -1,9 +1,9 @@
 import { type EngineImage, parseImageName, registryOf } from '../contract/image-name.ts'
 import { type LaunchSpec, RuntimeError } from '../contract/runtime.ts'
 import { type ArchivePlaces, openImageArchive } from './archive/image-archive.ts'
-import { credentialsFor } from './credentials.ts'
 import type { Engine, EngineName, FetchOptions } from './engine.ts'
 import { type Image, type InspectedImage, readImage } from './image.ts'
+import { credentialsFor } from './registry-login.ts'
 
 export interface ImagesOptions {
   readonly runtime: EngineName

@@ -59,8 +59,8 @@ export function limitCases(given: () => Given): void {
     })
 
     it('hold it to its share of a processor, and what it used and stood still for is counted', async () => {
-      // So little of it is had on the busiest machine too.
-      const { agent, stats } = await house.launch({ limits: { cpuQuotaUs: 1_000, cpuShares: 512 } })
+      // So little of it is had on the busiest machine too; with less an emulated one is not started in time.
+      const { agent, stats } = await house.launch({ limits: { cpuQuotaUs: 4_000, cpuShares: 512 } })
       const busy = await agent.spawn({ argv: ['sh', '-c', 'while :; do :; done'], env: ENV, cwd: '/' })
       await expect.poll(async () => (await stats()).throttledPeriods).toBeGreaterThan(0)
       busy.signal(9, 'tree')

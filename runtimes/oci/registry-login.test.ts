@@ -2,7 +2,7 @@ import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { credentialsFor } from './credentials.ts'
+import { credentialsFor } from './registry-login.ts'
 
 const base64 = (text: string) => Buffer.from(text).toString('base64')
 
