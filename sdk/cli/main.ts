@@ -6,9 +6,21 @@ import { EXIT_CROFT } from './exit-codes.ts'
 import { buildProgram } from './program.ts'
 import { reportFailure } from './report.ts'
 
-process.exitCode = await main(process.argv)
-// Whoever pipes into us may never close it; the command has ended.
-process.stdin.destroy()
+// Before the first thing that waits, for what stands below that is not there until it is over.
+const SIGPIPE = 13
+
+const exitCode = await main(process.argv)
+await Promise.all([written(process.stdout), written(process.stderr)])
+// Not by running out of work: whoever pipes into us may never close it, and Node 20 may then wait for ever, at full speed,
+// for a handle whose end it has missed (`Environment::CleanupHandles`; seen once after a port that was exposed).
+process.exit(exitCode)
+
+/** Resolves when all that was printed has been taken, or nobody will. */
+function written(stream: NodeJS.WriteStream): Promise<void> {
+  // Where nothing waits, another write would only find out that a reader has seen enough.
+  if (stream.writableLength === 0) return Promise.resolve()
+  return new Promise((resolve) => stream.write('', () => resolve()))
+}
 
 async function main(argv: readonly string[]): Promise<number> {
   // A reader that has seen enough, as `head`: not worth a stack trace.
@@ -27,8 +39,6 @@ async function main(argv: readonly string[]): Promise<number> {
     return EXIT_CROFT
   }
 }
-
-const SIGPIPE = 13
 
 /** `--json` after `--` is the command's own. */
 function afterDashes(argv: readonly string[]): boolean {

@@ -155,9 +155,11 @@ describe('with a server', () => {
     expect(JSON.parse((await croft(['ls', '--json'])).stdout)).toEqual({ sandboxes: [] })
   })
 
-  test('a reader that leaves early ends it', async () => {
-    const { stdout } = await execa('sh', ['-c', `node ${MAIN} run ${project} -- yes | head -n 2`], { env: user.env })
-    expect(stdout).toBe('y\ny')
+  test('a reader that leaves early ends it, without a word', async () => {
+    const { stdout, stderr } = await execa('sh', ['-c', `node ${MAIN} run ${project} -- yes | head -n 2`], {
+      env: user.env,
+    })
+    expect({ stdout, stderr }).toEqual({ stdout: 'y\ny', stderr: '' })
   })
 
   test('a sandbox is made, used, looked at, exported and removed', async () => {
