@@ -120,15 +120,27 @@ function endOf(stream: ClientHttp2Stream): Promise<IncomingHttpHeaders> {
 }
 
 async function* framesOf(stream: ClientHttp2Stream): AsyncGenerator<Buffer> {
-  let kept: Buffer = Buffer.alloc(0)
+  let chunks: Buffer[] = []
+  let bytes = 0
+  // Put together only when the next message is whole: a large one comes in many chunks.
+  let wanted = FRAME_HEADER_BYTES
   for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-    kept = kept.length === 0 ? chunk : Buffer.concat([kept, chunk])
+    chunks.push(chunk)
+    bytes += chunk.length
+    if (bytes < wanted) continue
+    let kept = Buffer.concat(chunks)
+    wanted = FRAME_HEADER_BYTES
     while (kept.length >= FRAME_HEADER_BYTES) {
       const end = FRAME_HEADER_BYTES + kept.readUInt32BE(1)
-      if (kept.length < end) break
+      if (kept.length < end) {
+        wanted = end
+        break
+      }
       yield kept.subarray(FRAME_HEADER_BYTES, end)
       kept = kept.subarray(end)
     }
+    chunks = [kept]
+    bytes = kept.length
   }
 }
 

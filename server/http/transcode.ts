@@ -1,4 +1,5 @@
 import {
+  create,
   type DescField,
   type DescMessage,
   type DescMethod,
@@ -63,12 +64,13 @@ export function contentsOf(
 ): { first: Message; piece: (data: Uint8Array) => Message } {
   const parts = partsOf(method)
   if (parts === undefined) throw new Error(`${method.name} is no stream of contents`)
-  const { start, data } = parts
+  const { start, data, oneof } = parts
   const named = jsonOfFields(start.message, path, query)
   if (length !== undefined && start.message.field['totalSize'] !== undefined) named['totalSize'] ??= length
   const json = { [start.jsonName]: named }
   const first = parsed(method.input, json)
-  return { first, piece: (bytes) => parsed(method.input, { [data.jsonName]: Buffer.from(bytes).toString('base64') }) }
+  const piece = (value: Uint8Array) => create(method.input, { [oneof.localName]: { case: data.localName, value } })
+  return { first, piece }
 }
 
 /** Whether HTTP can say it: one body there, one body or a stream of events back. */
@@ -81,7 +83,7 @@ export function isCallable(method: DescMethod): boolean {
 function partsOf(method: DescMethod) {
   const start = method.input.fields.find((field) => field.fieldKind === 'message')
   const data = method.input.fields.find(isBytes)
-  return start?.fieldKind === 'message' && data !== undefined ? { start, data } : undefined
+  return start?.fieldKind === 'message' && data?.oneof !== undefined ? { start, data, oneof: data.oneof } : undefined
 }
 
 /** Whether its answers are the pieces of one body: a single field of bytes. */
